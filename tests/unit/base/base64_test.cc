@@ -1,0 +1,52 @@
+#include "base/base64.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/status_matchers.h"
+
+namespace base {
+namespace {
+
+using ::testing::_;
+using ::testing_support::StatusIs;
+
+// RFC 4648 section 10.
+constexpr std::pair<std::string_view, std::string_view> kVectors[] = {
+    {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
+    {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+
+TEST(Base64, EncodesAndDecodesTheVectorsOfTheRfc) {
+  for (const auto& [plain, text] : kVectors) {
+    EXPECT_EQ(Base64Encode(plain).view(), text);
+    EXPECT_EQ(Base64Decode(text)->view(), plain);
+  }
+}
+
+TEST(Base64, RefusesWhatIsNotCanonical) {
+  for (std::string_view bad : {"Zg", "Zg=", "Zh==", "Zm9v\n", " Zm9v", "Zm 9v", "Zm9-", "Z===", "====",
+                               "Zg==Zg==", "Zm9v===="}) {
+    EXPECT_THAT(Base64Decode(bad), StatusIs(absl::StatusCode::kInvalidArgument, _)) << bad;
+  }
+}
+
+TEST(Base64Url, IsUnpaddedAndHasItsOwnAlphabet) {
+  const std::string bytes = "\xfb\xff\xfe\x01";
+  EXPECT_EQ(Base64UrlEncode(bytes).view(), "-__-AQ");
+  EXPECT_EQ(Base64UrlDecode("-__-AQ")->view(), bytes);
+  for (std::string_view bad : {"+//+AQ", "-__-AQ==", "-__-AR", "-", "a b", "-__-A"}) {
+    EXPECT_THAT(Base64UrlDecode(bad), StatusIs(absl::StatusCode::kInvalidArgument, _)) << bad;
+  }
+}
+
+TEST(Base64Url, RoundTripsEveryLength) {
+  std::string bytes;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(Base64UrlDecode(Base64UrlEncode(bytes).view())->view(), bytes);
+    bytes.push_back(static_cast<char>(i * 37));
+  }
+}
+
+}  // namespace
+}  // namespace base

@@ -1,0 +1,72 @@
+#include "base/json.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "support/status_matchers.h"
+
+namespace base {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing_support::IsOk;
+using ::testing_support::StatusIs;
+
+TEST(Json, KeepsTheOrderOfMembers) {
+  EXPECT_EQ(DumpJson(*ParseJson(R"({"z":1,"a":[true,null],"m":{"y":"\u00e9","b":2}})"))->view(),
+            "{\"z\":1,\"a\":[true,null],\"m\":{\"y\":\"\xc3\xa9\",\"b\":2}}");
+}
+
+TEST(Json, RefusesAMemberTwiceInOneObjectOnly) {
+  EXPECT_THAT(ParseJson(R"({"a":{"b":1},"b":[{"b":1},{"b":2}]})"), IsOk());
+  for (std::string_view bad : {R"({"a":1,"a":1})", R"([{"x":{"a":1,"b":2,"a":3}}])", R"({"a":1,"\u0061":2})"}) {
+    EXPECT_THAT(ParseJson(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("twice"))) << bad;
+  }
+}
+
+TEST(Json, BoundsDepthAndMembers) {
+  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_THAT(ParseJson(nested(kMaxJsonDepth)), IsOk());
+  EXPECT_THAT(ParseJson(nested(kMaxJsonDepth + 1)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("deeper than 64")));
+  EXPECT_THAT(ParseJson(std::string(1'000'000, '[')),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("deeper than 64")));
+  const auto wide = [](std::size_t members) {
+    std::string text = "{";
+    for (std::size_t i = 0; i < members; ++i) absl::StrAppend(&text, i == 0 ? "" : ",", "\"", i, "\":0");
+    return text + "}";
+  };
+  EXPECT_THAT(ParseJson(wide(kMaxJsonMembers)), IsOk());
+  EXPECT_THAT(ParseJson(wide(kMaxJsonMembers + 1)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than 256 members")));
+}
+
+TEST(Json, ErrorsNameThePlaceAndNeverTheText) {
+  EXPECT_THAT(ParseJson("{\"k\":\"hunter2\x01\"}"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("at byte 14"), Not(HasSubstr("hunter2")))));
+  EXPECT_THAT(ParseJson("[123456e9999]"),
+              StatusIs(absl::StatusCode::kInvalidArgument, Not(HasSubstr("123456"))));
+  for (std::string_view bad : {"", "{", "{} x", "nul", "\"\xff\"", "\xef\xbb\xbf", "{'a':1}", "[1,]", "01"}) {
+    EXPECT_THAT(ParseJson(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("JSON"))) << bad;
+  }
+}
+
+TEST(Json, FindStringFindsOnlyStrings) {
+  const Json value = *ParseJson(R"({"s":"x","n":1})");
+  EXPECT_EQ(*FindString(value, "s"), "x");
+  EXPECT_EQ(FindString(value, "n"), nullptr);
+  EXPECT_EQ(FindString(value, "absent"), nullptr);
+  EXPECT_EQ(FindString(*ParseJson("[1]"), "s"), nullptr);
+}
+
+TEST(Json, DumpRefusesWhatIsNotUtf8) {
+  EXPECT_THAT(DumpJson(JsonText("\xff")), StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
+}
+
+}  // namespace
+}  // namespace base
