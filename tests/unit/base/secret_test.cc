@@ -22,12 +22,13 @@ int g_unwiped_frees = 0;
 
 }  // namespace
 
-void* operator new(std::size_t size) {
+// Not inlined: the compiler would warn that it sees malloc paired with delete.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   if (void* block = std::malloc(size == 0 ? 1 : size)) return block;
   throw std::bad_alloc();
 }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t size) noexcept {
+[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::size_t size) noexcept {
   if (size == kWatchedSize) {
     const char* bytes = static_cast<const char*>(block);
     ++g_watched_frees;
