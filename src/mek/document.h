@@ -1,0 +1,46 @@
+// The form of what we store as JSON: an object that begins with "schema" and ends with "sha256",
+// the digest of the text before that member. So an entry that was cut short or altered is noticed
+// rather than used, and one of a newer plugin is left alone.
+#ifndef MEK_DOCUMENT_H_
+#define MEK_DOCUMENT_H_
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/json.h"
+#include "base/secret.h"
+
+namespace mek {
+
+// {"schema":`schema`, members of `body` …, "sha256":"…"}. `body` is an object without these two
+// names. INTERNAL if a string is not UTF-8, or it couldn't be read back.
+absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, const base::Json& body);
+
+// The members as written, schema and sha256 included. `what` names the entry in messages ("version
+// 7"). FAILED_PRECONDITION if the schema is newer than `schema` or a member is none of `members`
+// (the entry is whole but another plugin's); DATA_LOSS if it is damaged. Messages show no values.
+absl::StatusOr<base::Json> ReadDocument(std::string_view what, std::uint64_t schema,
+                                        std::initializer_list<std::string_view> members,
+                                        std::string_view text);
+
+// Typed members of a document; DATA_LOSS that names the member if it is absent or of another type.
+absl::StatusOr<std::string> ReadString(std::string_view what, const base::Json& document,
+                                       std::string_view member);
+absl::StatusOr<std::uint64_t> ReadNumber(std::string_view what, const base::Json& document,
+                                         std::string_view member);
+absl::StatusOr<absl::Time> ReadTime(std::string_view what, const base::Json& document,
+                                    std::string_view member);
+bool HasMember(const base::Json& document, std::string_view member);
+
+// RFC 3339 in UTC with nine decimals. What a document's times are written as.
+std::string TimeText(absl::Time time);
+
+absl::Status Damaged(std::string_view what, std::string_view why);
+
+}  // namespace mek
+
+#endif  // MEK_DOCUMENT_H_

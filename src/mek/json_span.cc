@@ -1,0 +1,1 @@
+#include "mek/json_span.h"

@@ -1,0 +1,1 @@
+#include "mek/key_set.h"

@@ -1,0 +1,59 @@
+#ifndef MEK_KEY_SET_H_
+#define MEK_KEY_SET_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/secret.h"
+#include "mek/jwk.h"
+
+namespace mek {
+
+// One of a record's two key sets: an ordered, never empty list of JWKs with distinct kids, and the
+// JSON text around them. Untouched, it encodes to the very field it was parsed from; an edit adds
+// or takes away whole elements and keeps every other byte. Move-only. Not thread-safe.
+class KeySet {
+ public:
+  // INVALID_ARGUMENT unless `base64_field` is strict base64 (standard alphabet, padded) of a JSON
+  // object whose member "keys" is an array of at least one JWK, no kid twice.
+  static absl::StatusOr<KeySet> Parse(Set set, std::string_view base64_field);
+  // {"keys":[jwk]}
+  static KeySet Make(Set set, Jwk only);
+
+  // The field's value: base64 of json().
+  base::SecretBytes Encode() const;
+  base::SecretBytes json() const;
+
+  Set set() const { return set_; }
+  const std::vector<Jwk>& keys() const { return keys_; }
+  // Valid until the set is changed. nullptr if there is no such kid.
+  const Jwk* Find(std::string_view kid) const;
+  std::vector<std::string> Kids() const;
+
+  // Precondition of both: no key here has that kid.
+  void Prepend(Jwk jwk);
+  void Append(Jwk jwk);
+  // Nothing happens if there is no such kid. Precondition of Remove: it is not the only key.
+  void MoveToFront(std::string_view kid);
+  void Remove(std::string_view kid);
+
+  KeySet Clone() const;
+
+ private:
+  explicit KeySet(Set set) : set_(set) {}
+  // What stands between two elements where the text shows no example to follow.
+  std::string NewGap() const;
+
+  Set set_;
+  base::SecretBytes prefix_;  // up to the first element
+  std::vector<Jwk> keys_;
+  std::vector<std::string>
+      gaps_;                  // gaps_[i]: comma and whitespace before keys_[i]; gaps_[0] is empty
+  base::SecretBytes suffix_;  // from the end of the last element
+};
+
+}  // namespace mek
+
+#endif  // MEK_KEY_SET_H_

@@ -1,0 +1,1 @@
+#include "mek/record.h"

@@ -1,0 +1,1 @@
+#include "mek/rotation.h"

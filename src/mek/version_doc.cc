@@ -1,0 +1,1 @@
+#include "mek/version_doc.h"

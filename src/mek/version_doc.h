@@ -1,0 +1,62 @@
+#ifndef MEK_VERSION_DOC_H_
+#define MEK_VERSION_DOC_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/secret.h"
+#include "mek/record.h"
+
+namespace mek {
+
+inline constexpr std::uint64_t kVersionSchema = 1;
+inline constexpr std::size_t kMaxRequestStamps = 256;
+
+// Which version answered a request, for the host's replay of it.
+struct RequestStamp {
+  std::string id;
+  std::uint64_t version = 0;
+};
+
+// The stored document of one version: the whole record, and how it came to be. A value type that
+// owns all it holds; move-only because of the record.
+//
+// {"schema":1,"record":{…},"operation":"…","created_time":"…", then those that are set of "reason",
+// "entity_id", "display_name", "request_id", "staged_kid", "previous_kid", "effective_time",
+// "rolled_back_to", then "requests":[{"id":"…","version":7}],"sha256":"…"}
+struct VersionDoc {
+  Record record;
+  std::string operation = {};  // "rotate", "activate", …; not empty
+  absl::Time created_time = absl::UnixEpoch();
+  std::string reason = {};
+  std::string entity_id = {};
+  std::string display_name = {};
+  std::string request_id = {};
+  std::optional<std::string> staged_kid = {};  // in both sets of the record, and not current
+  std::string previous_kid = {};               // empty if there was none
+  std::optional<absl::Time> effective_time = {};
+  std::optional<std::uint64_t> rolled_back_to = {};
+  std::vector<RequestStamp> requests = {};  // oldest first; the last kMaxRequestStamps are stored
+
+  // `what` names the entry in messages ("version 7"). DATA_LOSS if it is damaged, naming the part;
+  // FAILED_PRECONDITION if another version of the plugin wrote it. No message shows a value.
+  static absl::StatusOr<VersionDoc> Parse(std::string_view what, std::string_view json);
+  // INTERNAL if it couldn't be read back: text that is not UTF-8, a time outside the years 1 to
+  // 9999, a staged kid that isn't in the record.
+  absl::StatusOr<base::SecretBytes> Serialize() const;
+
+  // Notes that `id` was answered with `version`, and forgets the oldest beyond kMaxRequestStamps.
+  void Stamp(std::string id, std::uint64_t version);
+  // The version that answered `id`, if it is remembered.
+  std::optional<std::uint64_t> AnswerTo(std::string_view id) const;
+};
+
+}  // namespace mek
+
+#endif  // MEK_VERSION_DOC_H_
