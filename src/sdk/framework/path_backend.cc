@@ -1,0 +1,105 @@
+#include "sdk/framework/path_backend.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "sdk/framework/openapi.h"
+#include "sdk/logical/errors.h"
+
+namespace openbao {
+namespace {
+
+// The host leaves the marks of a listing among the parameters (?list=true).
+base::Json WithoutListMarks(const base::Json& data) {
+  base::Json rest = data;
+  rest.erase("list");
+  rest.erase("scan");
+  return rest;
+}
+
+}  // namespace
+
+PathBackend::PathBackend(Config config, SystemView& system)
+    : config_(std::move(config)), system_(system) {}
+
+absl::Status PathBackend::Initialize(Storage&) { return IsStandby().status(); }
+
+absl::StatusOr<bool> PathBackend::IsStandby() {
+  Standby standby = standby_.load();
+  if (standby == Standby::kUnknown) {
+    ASSIGN_OR_RETURN(const bool answer, system_.PerformanceStandby());
+    standby = answer ? Standby::kYes : Standby::kNo;
+    standby_.store(standby);
+  }
+  return standby == Standby::kYes;
+}
+
+absl::StatusOr<std::optional<Response>> PathBackend::HandleRequest(const Request& request) {
+  switch (request.operation) {
+    case Operation::kHelp:
+      return Help(request);
+    case Operation::kRollback: {
+      ASSIGN_OR_RETURN(const bool standby, IsStandby());
+      if (!standby && config_.on_tick) RETURN_IF_ERROR(config_.on_tick(request));
+      return std::nullopt;
+    }
+    case Operation::kOther:
+      return UnsupportedOperation();
+    default:
+      return Dispatch(request);
+  }
+}
+
+absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& request) {
+  // All writes are updates: the host asks for no existence check, so it sends no create.
+  const Operation operation =
+      request.operation == Operation::kCreate ? Operation::kUpdate : request.operation;
+  bool path_found = false;
+  for (const Path& path : config_.paths) {
+    const auto captured = MatchPath(path.pattern, request.path);
+    if (!captured.has_value()) continue;
+    path_found = true;
+    const auto serves = std::ranges::find(path.operations, operation, &PathOperation::operation);
+    if (serves == path.operations.end()) continue;
+    if (serves->active_node_only) {
+      ASSIGN_OR_RETURN(const bool standby, IsStandby());
+      if (standby) return ReadOnlyStorage();
+    }
+    const bool listing = operation == Operation::kList || operation == Operation::kScan;
+    ASSIGN_OR_RETURN(const FieldData data,
+                     listing ? FieldData::Parse(path.fields, WithoutListMarks(request.data), *captured)
+                             : FieldData::Parse(path.fields, request.data, *captured));
+    return serves->handler(request, data);
+  }
+  return path_found ? UnsupportedOperation() : UnsupportedPath();
+}
+
+absl::StatusOr<std::optional<Response>> PathBackend::Help(const Request& request) const {
+  Response response;
+  if (request.path.empty()) {
+    response.data["help"] = base::JsonText(RootHelp(config_.description, config_.paths));
+    response.data["see_also"] = nullptr;
+    response.data["openapi"] =
+        OpenApiDocument(config_.title, config_.version, config_.paths, config_.special.root);
+    return response;
+  }
+  for (const Path& path : config_.paths) {
+    // Help is asked of a pattern as well as of a path that matches it.
+    if (path.pattern != request.path && !MatchPath(path.pattern, request.path).has_value()) continue;
+    response.data["help"] = base::JsonText(PathHelp(path));
+    response.data["see_also"] = nullptr;
+    response.data["openapi"] =
+        OpenApiDocument(config_.title, config_.version, {path}, config_.special.root);
+    return response;
+  }
+  return UnsupportedPath();
+}
+
+void PathBackend::InvalidateKey(std::string_view key) {
+  if (config_.on_invalidate) config_.on_invalidate(key);
+}
+
+}  // namespace openbao

@@ -1,0 +1,53 @@
+#ifndef SDK_TRANSPORT_BACKEND_SERVICE_H_
+#define SDK_TRANSPORT_BACKEND_SERVICE_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/synchronization/mutex.h"
+#include "base/logger.h"
+#include "openbao/backend.grpc.pb.h"
+#include "sdk/logical/backend.h"
+
+namespace openbao {
+
+// The host's calls, one backend instance a mount: each call names its mount in the metadata
+// ("multiplex_id"), and instances share nothing. Owns the instances and their channels to the host. An
+// instance removed while it serves a call lives until that call ends. Thread-safe.
+class BackendService final : public pb::Backend::Service {
+ public:
+  // Connects to the server that the host runs for a mount under this broker id.
+  using Dial = std::function<absl::StatusOr<std::shared_ptr<grpc::Channel>>(std::uint32_t broker_id)>;
+
+  // `logger` must outlive this object.
+  BackendService(BackendFactory factory, Dial dial, base::Logger& logger);
+  ~BackendService() override;
+
+  grpc::Status Setup(grpc::ServerContext*, const pb::SetupArgs*, pb::SetupReply*) override;
+  grpc::Status Initialize(grpc::ServerContext*, const pb::InitializeArgs*, pb::InitializeReply*) override;
+  grpc::Status HandleRequest(grpc::ServerContext*, const pb::HandleRequestArgs*,
+                             pb::HandleRequestReply*) override;
+  grpc::Status HandleExistenceCheck(grpc::ServerContext*, const pb::HandleExistenceCheckArgs*,
+                                    pb::HandleExistenceCheckReply*) override;
+  grpc::Status SpecialPaths(grpc::ServerContext*, const pb::Empty*, pb::SpecialPathsReply*) override;
+  grpc::Status InvalidateKey(grpc::ServerContext*, const pb::InvalidateKeyArgs*, pb::Empty*) override;
+  grpc::Status Cleanup(grpc::ServerContext*, const pb::Empty*, pb::Empty*) override;
+  grpc::Status Type(grpc::ServerContext*, const pb::Empty*, pb::TypeReply*) override;
+
+ private:
+  struct Instance;
+
+  std::shared_ptr<Instance> Find(const grpc::ServerContext& context);
+
+  const BackendFactory factory_;
+  const Dial dial_;
+  base::Logger& logger_;
+  absl::Mutex mutex_;
+  std::map<std::string, std::shared_ptr<Instance>, std::less<>> instances_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace openbao
+
+#endif  // SDK_TRANSPORT_BACKEND_SERVICE_H_
