@@ -4,16 +4,19 @@
 #include <limits>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 
 namespace openbao {
 namespace {
 
 using base::Json;
 using base::JsonString;
+using base::Cat;
+using base::ToAbsl;
+using base::ToStd;
 
 constexpr std::uint64_t kMaxUnsigned = std::numeric_limits<std::int64_t>::max();
 constexpr absl::Duration kMaxDuration = absl::Hours(24 * 365 * 100);
@@ -48,7 +51,7 @@ std::optional<Json> ToUnsigned(const Json& value) {
     number = value.get<std::uint64_t>();
   } else if (const auto text = AsText(value); text.has_value()) {
     const bool digits = !text->empty() && std::ranges::all_of(*text, absl::ascii_isdigit);
-    if (!digits || !absl::SimpleAtoi(*text, &number)) return std::nullopt;
+    if (!digits || !absl::SimpleAtoi(ToAbsl(*text), &number)) return std::nullopt;
   } else {
     return std::nullopt;
   }
@@ -75,9 +78,9 @@ std::optional<Json> ToDuration(const Json& value) {
   if (!text.has_value()) return std::nullopt;
   absl::Duration duration;
   if (std::uint64_t days = 0; text->ends_with('d') && text->size() > 1 && text->size() < 8 &&
-                              absl::SimpleAtoi(text->substr(0, text->size() - 1), &days)) {
+                              absl::SimpleAtoi(ToAbsl(text->substr(0, text->size() - 1)), &days)) {
     duration = absl::Hours(24) * static_cast<std::int64_t>(days);
-  } else if (!absl::ParseDuration(*text, &duration)) {
+  } else if (!absl::ParseDuration(ToAbsl(*text), &duration)) {
     return std::nullopt;
   }
   if (duration < absl::ZeroDuration() || duration > kMaxDuration) return std::nullopt;
@@ -87,8 +90,8 @@ std::optional<Json> ToDuration(const Json& value) {
 std::optional<Json> ToStringList(const Json& value) {
   Json list = Json::array();
   if (const auto text = AsText(value); text.has_value()) {
-    for (std::string_view part : absl::StrSplit(*text, ',', absl::SkipWhitespace())) {
-      list.push_back(base::JsonText(absl::StripAsciiWhitespace(part)));
+    for (absl::string_view part : absl::StrSplit(ToAbsl(*text), ',', absl::SkipWhitespace())) {
+      list.push_back(base::JsonText(ToStd(absl::StripAsciiWhitespace(part))));
     }
     return list;
   }
@@ -129,14 +132,14 @@ std::string ShownName(std::string_view name) {
   const bool plain = !name.empty() && name.size() <= 32 && std::ranges::all_of(name, [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
   });
-  return plain ? absl::StrCat("\"", name, "\"") : "with an unusual name";
+  return plain ? Cat("\"", name, "\"") : "with an unusual name";
 }
 
 absl::Status Unknown(std::string_view name, const std::vector<Field>& fields) {
   const std::string known =
       absl::StrJoin(fields, ", ", [](std::string* out, const Field& f) { out->append(f.name); });
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown parameter ", ShownName(name), "; this path takes ",
+      Cat("unknown parameter ", ShownName(name), "; this path takes ",
                    known.empty() ? "none" : known, ". Nothing was changed"));
 }
 
@@ -148,12 +151,12 @@ absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, con
   const auto take = [&](const Field& field, const Json& value) -> absl::Status {
     std::optional<Json> typed = ToType(field.type, value);
     if (!typed.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(field.name, ": expected ", Expected(field.type)));
+      return absl::InvalidArgumentError(Cat(field.name, ": expected ", Expected(field.type)));
     }
     if (!field.allowed.empty() &&
         std::ranges::find(field.allowed, *AsText(*typed)) == field.allowed.end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(field.name, ": expected one of ", absl::StrJoin(field.allowed, ", ")));
+          Cat(field.name, ": expected one of ", absl::StrJoin(field.allowed, ", ")));
     }
     parsed.values_.insert_or_assign(field.name, *std::move(typed));
     return absl::OkStatus();
@@ -166,13 +169,13 @@ absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, con
   }
   for (const auto& [name, text] : captured) {
     const auto field = std::ranges::find(fields, name, &Field::name);
-    if (field == fields.end()) return absl::InternalError(absl::StrCat("no field for {", name, "}"));
+    if (field == fields.end()) return absl::InternalError(Cat("no field for {", name, "}"));
     RETURN_IF_ERROR(take(*field, base::JsonText(text)));
   }
   for (const Field& field : fields) {
     if (field.required && !parsed.Has(field.name)) {
       return absl::InvalidArgumentError(
-          absl::StrCat(field.name, " is missing: expected ", Expected(field.type)));
+          Cat(field.name, " is missing: expected ", Expected(field.type)));
     }
   }
   return parsed;

@@ -3,21 +3,23 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "base/text.h"
 
 namespace openbao {
 namespace {
 
 using base::Json;
 using base::JsonText;
+using base::Cat;
+using base::ToAbsl;
 
 // OpenAPI knows no "rest of the path" parameter; the host's own documents write it as a plain one.
 std::string OpenApiPath(std::string_view pattern) {
-  return absl::StrCat("/", absl::StrReplaceAll(pattern, {{"...}", "}"}}));
+  return Cat("/", absl::StrReplaceAll(ToAbsl(pattern), {{"...}", "}"}}));
 }
 
 Json Schema(const Field& field) {
@@ -85,11 +87,11 @@ bool TakesBody(Operation operation) {
 
 // "versions/{version}", read -> "mek-read-versions-version".
 std::string OperationId(const Path& path, Operation operation) {
-  std::string id = absl::StrCat(OperationName(operation), "-", path.pattern);
+  std::string id = Cat(OperationName(operation), "-", path.pattern);
   for (char& c : id) {
     if (!absl::ascii_isalnum(static_cast<unsigned char>(c))) c = '-';
   }
-  const std::vector<std::string_view> words = absl::StrSplit(id, '-', absl::SkipEmpty());
+  const std::vector<absl::string_view> words = absl::StrSplit(id, '-', absl::SkipEmpty());
   return absl::StrJoin(words, "-");
 }
 
@@ -160,7 +162,7 @@ Json PathItem(const Path& path, const std::vector<std::string>& root_paths) {
 }
 
 std::string Indented(std::string_view text, std::string_view indent) {
-  return absl::StrCat(indent, absl::StrReplaceAll(text, {{"\n", absl::StrCat("\n", indent)}}));
+  return Cat(indent, absl::StrReplaceAll(ToAbsl(text), {{"\n", Cat("\n", indent)}}));
 }
 
 std::string_view TypeName(FieldType type) {
@@ -211,23 +213,23 @@ Json OpenApiDocument(std::string_view title, std::string_view version, const std
 }
 
 std::string RootHelp(std::string_view description, const std::vector<Path>& paths) {
-  std::string help = absl::StrCat(description, "\n\nPaths, relative to the mount (more with path-help):\n\n");
+  std::string help = Cat(description, "\n\nPaths, relative to the mount (more with path-help):\n\n");
   for (const Path& path : paths) {
-    absl::StrAppend(&help, "    ", path.pattern, "\n", Indented(path.synopsis, "        "), "\n\n");
+    help += Cat("    ", path.pattern, "\n", Indented(path.synopsis, "        "), "\n\n");
   }
   return help;
 }
 
 std::string PathHelp(const Path& path) {
-  std::string help = absl::StrCat(path.synopsis, "\n\n");
-  if (!path.description.empty()) absl::StrAppend(&help, path.description, "\n\n");
-  absl::StrAppend(&help, "OPERATIONS\n\n");
+  std::string help = Cat(path.synopsis, "\n\n");
+  if (!path.description.empty()) help += Cat(path.description, "\n\n");
+  help += Cat("OPERATIONS\n\n");
   for (const PathOperation& operation : path.operations) {
-    absl::StrAppendFormat(&help, "    %-7s %s\n", Verb(operation.operation), operation.summary);
+    absl::StrAppendFormat(&help, "    %-7s %s\n", ToAbsl(Verb(operation.operation)), operation.summary);
   }
-  if (!path.fields.empty()) absl::StrAppend(&help, "\nPARAMETERS\n\n");
+  if (!path.fields.empty()) help += Cat("\nPARAMETERS\n\n");
   for (const Field& field : path.fields) {
-    absl::StrAppend(&help, "    ", field.name, " (", TypeName(field.type),
+    help += Cat("    ", field.name, " (", TypeName(field.type),
                     field.required ? ", required" : "", ")\n", Indented(field.description, "        "),
                     "\n\n");
   }

@@ -1,7 +1,7 @@
 #include "sdk/framework/path.h"
 
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/text.h"
 
 namespace openbao {
 namespace {
@@ -19,12 +19,20 @@ std::optional<Capture> ParseCapture(std::string_view segment) {
   return Capture{name, rest};
 }
 
+std::vector<std::string_view> Segments(std::string_view path) {
+  std::vector<std::string_view> segments;
+  for (absl::string_view segment : absl::StrSplit(base::ToAbsl(path), '/')) {
+    segments.push_back(base::ToStd(segment));
+  }
+  return segments;
+}
+
 }  // namespace
 
 std::optional<std::map<std::string, std::string>> MatchPath(std::string_view pattern,
                                                             std::string_view path) {
-  const std::vector<std::string_view> wanted = absl::StrSplit(pattern, '/');
-  const std::vector<std::string_view> given = absl::StrSplit(path, '/');
+  const std::vector<std::string_view> wanted = Segments(pattern);
+  const std::vector<std::string_view> given = Segments(path);
   std::map<std::string, std::string> captured;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (i >= given.size()) return std::nullopt;
@@ -35,8 +43,8 @@ std::optional<std::map<std::string, std::string>> MatchPath(std::string_view pat
     }
     if (given[i].empty()) return std::nullopt;
     if (capture->rest) {
-      captured.emplace(capture->name,
-                       absl::StrJoin(given.begin() + static_cast<std::ptrdiff_t>(i), given.end(), "/"));
+      // The rest of the path begins where this segment does.
+      captured.emplace(capture->name, path.substr(static_cast<std::size_t>(given[i].data() - path.data())));
       return captured;
     }
     captured.emplace(capture->name, given[i]);
@@ -47,7 +55,7 @@ std::optional<std::map<std::string, std::string>> MatchPath(std::string_view pat
 
 std::vector<std::string> CapturedNames(std::string_view pattern) {
   std::vector<std::string> names;
-  for (std::string_view segment : absl::StrSplit(pattern, '/')) {
+  for (std::string_view segment : Segments(pattern)) {
     if (const auto capture = ParseCapture(segment); capture.has_value()) names.emplace_back(capture->name);
   }
   return names;

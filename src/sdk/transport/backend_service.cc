@@ -5,9 +5,9 @@
 #include <exception>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "sdk/transport/errors.h"
 #include "sdk/transport/storage_client.h"
 
@@ -44,7 +44,7 @@ absl::StatusOr<Request> ToRequest(const pb::Request& wire) {
   if (wire.data().empty()) return request;
   absl::StatusOr<base::Json> data = base::ParseJson(wire.data());
   if (!data.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("the request's body: ", data.status().message()));
+    return absl::InvalidArgumentError(base::Cat("the request's body: ", data.status().message()));
   }
   if (data->is_null()) return request;
   if (!data->is_object()) return absl::InvalidArgumentError("the request's body: expected a JSON object");

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "sdk/logical/errors.h"
 
 namespace openbao {
@@ -31,18 +32,19 @@ void Set(pb::ProtoError& error, ErrorType type, std::string_view message) {
 }  // namespace
 
 void SetError(const absl::Status& status, pb::HandleRequestReply& reply) {
+  const std::string_view message = base::ToStd(status.message());
   pb::ProtoError& error = *reply.mutable_err();
-  if (IsReadOnlyStorage(status)) return Set(error, ErrorType::kUnknown, status.message());
-  if (IsUnsupportedPath(status)) return Set(error, ErrorType::kUnsupportedPath, status.message());
+  if (IsReadOnlyStorage(status)) return Set(error, ErrorType::kUnknown, message);
+  if (IsUnsupportedPath(status)) return Set(error, ErrorType::kUnsupportedPath, message);
   switch (status.code()) {
     case absl::StatusCode::kUnimplemented:
-      return Set(error, ErrorType::kUnsupportedOperation, status.message());
+      return Set(error, ErrorType::kUnsupportedOperation, message);
     case absl::StatusCode::kPermissionDenied:
-      return Set(error, ErrorType::kPermissionDenied, status.message());
+      return Set(error, ErrorType::kPermissionDenied, message);
     case absl::StatusCode::kInvalidArgument: {
       // The host shows the text only from the response's data, and answers 400 for this pair.
       Set(error, ErrorType::kInvalidRequest, "invalid request");
-      const base::Json data{{"error", base::JsonText(status.message())}};
+      const base::Json data{{"error", base::JsonText(message)}};
       if (const auto text = base::DumpJson(data); text.ok()) {
         reply.mutable_response()->set_data(std::string(text->view()));
       }
@@ -50,7 +52,7 @@ void SetError(const absl::Status& status, pb::HandleRequestReply& reply) {
     }
     default:
       // A coded error must come without data, or the host makes it a 400.
-      Set(error, ErrorType::kCoded, status.message());
+      Set(error, ErrorType::kCoded, message);
       error.set_err_code(HttpStatus(status.code()));
   }
 }

@@ -1,13 +1,14 @@
 #include "sdk/transport/storage_client.h"
 
+#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
 #include <chrono>
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "sdk/logical/errors.h"
 
 namespace openbao {
@@ -38,15 +39,15 @@ std::unique_ptr<grpc::ClientContext> WriteContext() {
 // `err` is the text in the reply, empty for success. Errors arrive as texts only, so texts are matched.
 absl::Status Outcome(std::string_view call, const grpc::Status& transport, const std::string& err) {
   if (!transport.ok()) {
-    return absl::UnavailableError(absl::StrCat("storage ", call, ": no answer from the server (gRPC code ",
+    return absl::UnavailableError(base::Cat("storage ", call, ": no answer from the server (gRPC code ",
                                                static_cast<int>(transport.error_code()), ")"));
   }
   if (err.empty()) return absl::OkStatus();
   if (absl::StrContains(err, ReadOnlyStorage().message())) return ReadOnlyStorage();
   if (absl::StrContains(err, "transaction commit failed")) {
-    return absl::AbortedError(absl::StrCat("storage ", call, ": another change won; try again"));
+    return absl::AbortedError(base::Cat("storage ", call, ": another change won; try again"));
   }
-  return absl::InternalError(absl::StrCat("storage ", call, " failed: ", err));
+  return absl::InternalError(base::Cat("storage ", call, " failed: ", err));
 }
 
 // The five calls, inside the transaction `txn` or outside any for "".
@@ -210,8 +211,8 @@ absl::StatusOr<std::unique_ptr<Transaction>> Begin(StorageHost& host, const grpc
 
 }  // namespace
 
-StorageHost::StorageHost(std::shared_ptr<grpc::Channel> channel)
-    : stub_(pb::Storage::NewStub(std::move(channel))) {}
+StorageHost::StorageHost(const std::shared_ptr<grpc::Channel>& channel)
+    : stub_(pb::Storage::NewStub(channel)) {}
 
 absl::StatusOr<bool> StorageHost::IsTransactional() {
   Transactional known = transactional_.load();
@@ -255,8 +256,8 @@ absl::StatusOr<std::unique_ptr<Transaction>> StorageClient::BeginReadOnlyTx() {
   return Begin(host_, request_, &pb::Storage::StubInterface::BeginReadOnlyTx);
 }
 
-SystemViewClient::SystemViewClient(std::shared_ptr<grpc::Channel> channel)
-    : stub_(pb::SystemView::NewStub(std::move(channel))) {}
+SystemViewClient::SystemViewClient(const std::shared_ptr<grpc::Channel>& channel)
+    : stub_(pb::SystemView::NewStub(channel)) {}
 
 absl::StatusOr<bool> SystemViewClient::PerformanceStandby() {
   pb::ReplicationStateReply reply;

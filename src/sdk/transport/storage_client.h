@@ -20,7 +20,7 @@ namespace openbao {
 // is asked once (an RPC costs as much as a read). Thread-safe.
 class StorageHost {
  public:
-  explicit StorageHost(std::shared_ptr<grpc::Channel> channel);
+  explicit StorageHost(const std::shared_ptr<grpc::Channel>& channel);
   explicit StorageHost(std::unique_ptr<pb::Storage::StubInterface> stub) : stub_(std::move(stub)) {}
 
   pb::Storage::StubInterface& stub() { return *stub_; }
@@ -58,7 +58,7 @@ class StorageClient final : public TransactionalStorage {
 // The host's system view over RPC. Thread-safe.
 class SystemViewClient final : public SystemView {
  public:
-  explicit SystemViewClient(std::shared_ptr<grpc::Channel> channel);
+  explicit SystemViewClient(const std::shared_ptr<grpc::Channel>& channel);
   absl::StatusOr<bool> PerformanceStandby() override;
 
  private:

@@ -1,0 +1,72 @@
+#include "sdk/transport/serve.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "goplugin/serve.h"
+#include "openbao/logical.grpc.pb.h"
+#include "openbao/multiplexing.grpc.pb.h"
+#include "sdk/transport/backend_service.h"
+
+namespace openbao {
+namespace {
+
+// What OpenBao starts a backend plugin with (openbao sdk/plugin/serve.go).
+constexpr char kCookieKey[] = "VAULT_BACKEND_PLUGIN";
+constexpr char kCookieValue[] = "6669da05-b1c8-4f49-97d9-c8e5bed98e20";
+constexpr int kProtocolVersion = 5;
+
+class VersionService final : public logical::PluginVersion::Service {
+ public:
+  explicit VersionService(std::string version) : version_(std::move(version)) {}
+  grpc::Status Version(grpc::ServerContext*, const logical::Empty*, logical::VersionReply* reply) override {
+    reply->set_plugin_version(version_);
+    return grpc::Status::OK;
+  }
+
+ private:
+  const std::string version_;
+};
+
+// One process serves every mount: a mount more costs a channel, not a process.
+class MultiplexingService final : public pluginutil::multiplexing::PluginMultiplexing::Service {
+ public:
+  grpc::Status MultiplexingSupport(grpc::ServerContext*,
+                                   const pluginutil::multiplexing::MultiplexingSupportRequest*,
+                                   pluginutil::multiplexing::MultiplexingSupportResponse* reply) override {
+    reply->set_supported(true);
+    return grpc::Status::OK;
+  }
+};
+
+}  // namespace
+
+int ServeBackend(const BackendPlugin& plugin) {
+  VersionService version(plugin.version);
+  MultiplexingService multiplexing;
+  std::unique_ptr<BackendService> backend;
+
+  goplugin::ServeConfig config;
+  config.cookie_key = kCookieKey;
+  config.cookie_value = kCookieValue;
+  config.protocol_version = kProtocolVersion;
+  config.program_name = plugin.name;
+  config.program_version = plugin.version;
+  config.how_to_run = absl::StrCat(
+      "It is a secrets engine that OpenBao starts itself. Put it into the server's plugin_directory, then:\n\n"
+      "  bao plugin register -sha256=$(sha256sum ", plugin.name, " | cut -d' ' -f1) \\\n"
+      "      -version=", plugin.version, " -command=", plugin.name, " secret mek\n"
+      "  bao secrets enable mek\n");
+  config.register_services = [&](grpc::ServerBuilder& builder, goplugin::Broker& broker,
+                                 base::Logger& logger) {
+    backend = std::make_unique<BackendService>(
+        plugin.factory,
+        [&broker](std::uint32_t id) { return broker.Dial(id, goplugin::kMaxDialWait); }, logger);
+    builder.RegisterService(&version);
+    builder.RegisterService(&multiplexing);
+    builder.RegisterService(backend.get());
+  };
+  return goplugin::Serve(config);
+}
+
+}  // namespace openbao

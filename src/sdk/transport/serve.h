@@ -1,0 +1,22 @@
+#ifndef SDK_TRANSPORT_SERVE_H_
+#define SDK_TRANSPORT_SERVE_H_
+
+#include <string>
+
+#include "sdk/logical/backend.h"
+
+namespace openbao {
+
+struct BackendPlugin {
+  std::string name;     // the program's name
+  std::string version;  // "vX.Y.Z"; the catalog holds a registration to it
+  BackendFactory factory;
+};
+
+// Serves a secrets engine to OpenBao until the host is done with it. Call it from main, first of all.
+// Returns the exit code.
+int ServeBackend(const BackendPlugin& plugin);
+
+}  // namespace openbao
+
+#endif  // SDK_TRANSPORT_SERVE_H_
