@@ -1,0 +1,78 @@
+# Everything a person runs here. Each target first installs what it lacks (scripts/install-deps).
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+plugin := build/openbao-plugin-secrets-mek
+next   := build/openbao-plugin-secrets-mek-next
+jobs   := $(shell nproc)
+pytest := build/venv/bin/python -B -m pytest -c tests/e2e/pytest.ini
+
+# configure PRESET: CMake, with ccache where there is one.
+define configure
+	cmake --preset $(1) --log-level=WARNING \
+	  $$(command -v ccache >/dev/null && echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+endef
+
+.PHONY: help
+help: ## show this list
+	@echo "usage: make TARGET"; echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: deps-build ## build the static plugin: build/openbao-plugin-secrets-mek
+	$(call configure,release)
+	cmake --build --preset release -j $(jobs) --target $(notdir $(plugin))
+	scripts/check-binary $(plugin)
+
+.PHONY: test
+test: test-unit test-e2e ## build, then run the unit tests and the end-to-end tests on the real bao
+
+.PHONY: test-unit
+test-unit: build ## unit tests
+	cmake --build --preset release -j $(jobs)
+	ctest --preset release -j $(jobs)
+
+.PHONY: test-e2e
+test-e2e: deps-test build $(next) ## end-to-end tests on a real OpenBao (ARGS: more for pytest)
+	$(pytest) tests/e2e $(ARGS)
+
+.PHONY: test-versions
+test-versions: deps-test build $(next) ## end-to-end tests on every OpenBao in scripts/bao.sha256
+	@set -e; for version in $$(scripts/get-bao --list); do \
+	  scripts/get-bao $$version; \
+	  echo "== OpenBao $$version"; \
+	  BAO_VERSION=$$version $(pytest) tests/e2e $(ARGS); \
+	done
+
+.PHONY: test-asan
+test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-asan
+	$(call configure,asan-ubsan)
+	cmake --build --preset asan-ubsan -j $(jobs)
+	ctest --preset asan-ubsan -j $(jobs)
+
+.PHONY: lint
+lint: deps-build deps-lint ## clang-format, clang-tidy, layers, scripts: warnings are errors
+	$(call configure,release)
+	scripts/lint
+
+.PHONY: format
+format: deps-lint ## clang-format our sources in place
+	clang-format-14 -i $$(git ls-files 'src/*.cc' 'src/*.h' 'plugin/*.cc' 'tests/*.cc' 'tests/*.h')
+
+.PHONY: demo
+demo: deps-test build ## see it work on a real OpenBao, in half a minute
+	@build/venv/bin/python -B scripts/demo
+
+.PHONY: clean
+clean: ## remove all that was built or fetched
+	rm -rf build build-asan build-tsan build-debug build-coverage
+
+# The same plugin with a higher version, to test an upgrade.
+.PHONY: $(next)
+$(next): deps-build
+	cmake --build --preset release -j $(jobs) --target $(notdir $(next))
+
+.PHONY: deps-build deps-test deps-lint
+deps-build deps-test deps-lint: deps-%:
+	@scripts/install-deps $*

@@ -1,0 +1,65 @@
+"""Fixtures of the end-to-end tests. Nothing is skipped: what is missing fails, saying what to run."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import records
+from bao import BaoError, Server, plugin_binary
+from mek import Mek
+
+
+def pytest_report_header() -> list[str]:
+    try:
+        return [f"plugin: {plugin_binary()}"]
+    except BaoError as error:
+        return [f"plugin: {error}"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[Any]:
+    """Shows the log of each running server under a test that failed."""
+    report = yield
+    if report.failed:
+        for server in Server.running:
+            lines = server.log()[server.log_mark:].splitlines()[-80:]
+            report.sections.append((f"log of the {server.storage} server", "\n".join(lines)))
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _mark_logs() -> None:
+    for server in Server.running:
+        server.mark_log()
+
+
+@pytest.fixture(scope="session")
+def binary() -> pathlib.Path:
+    return plugin_binary()
+
+
+@pytest.fixture(scope="session")
+def dev_server(binary: pathlib.Path) -> Iterator[Server]:
+    """One dev server for all tests. A mount of its own keeps the plugin's process alive."""
+    with Server.dev({"mek": binary}) as server:
+        server.cli("secrets", "enable", "-path=keep-alive", "mek").ok()
+        yield server
+
+
+@pytest.fixture
+def mek(dev_server: Server) -> Iterator[Mek]:
+    """A fresh, empty engine at mek/."""
+    dev_server.cli("secrets", "enable", "mek").ok()
+    yield Mek(dev_server)
+    dev_server.cli("secrets", "disable", "mek").ok()
+
+
+@pytest.fixture
+def bootstrapped(mek: Mek) -> Mek:
+    """An engine that holds the record as NVCF bootstraps it, as version 1."""
+    mek.import_record(records.SAMPLES["good_bootstrapped"].data)
+    return mek

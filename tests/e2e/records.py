@@ -1,0 +1,139 @@
+"""Records: those of tests/records, and what is inside one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pathlib
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+Fields = dict[str, Any]
+Pairs = list[tuple[str, Any]]
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "records"
+FIELDS = ("keys", "current_kid", "jwe_mapping", "private_jwks")
+SETS = ("keys", "private_jwks")
+_UUID_EPOCH_TO_UNIX = 0x01B21DD213814000  # in 100 ns
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One file of tests/records."""
+
+    name: str
+    about: str
+    valid: bool
+    refused_for: str | None
+    data: Fields
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_just_the_fields(self) -> bool:
+        return set(self.data) == set(FIELDS)
+
+
+def load_all() -> list[Sample]:
+    samples = []
+    for path in sorted(FOLDER.glob("*.json")):
+        text = json.loads(path.read_text())
+        samples.append(Sample(path.stem, text["about"], text["valid"], text.get("refused_for"),
+                              text["data"]))
+    if not samples:
+        raise RuntimeError(f"{FOLDER} holds no record")
+    return samples
+
+
+SAMPLES = {sample.name: sample for sample in load_all()}
+GOOD = [sample for sample in SAMPLES.values() if sample.valid]
+BROKEN = [sample for sample in SAMPLES.values() if not sample.valid]
+
+
+def decode(text: str) -> Any:
+    """The JSON inside a base64 field."""
+    return json.loads(base64.b64decode(text, validate=True))
+
+
+def keys_of(record: Fields, name: str) -> list[dict[str, Any]]:
+    """The JWKs of the set `name`."""
+    return decode(record[name])["keys"]
+
+
+def kids_of(record: Fields, name: str) -> list[str]:
+    return [key["kid"] for key in keys_of(record, name)]
+
+
+def pairs_of(record: Fields) -> set[tuple[str, str, str]]:
+    """Every (set, kid, k): what may never be lost."""
+    return {(name, key["kid"], key["k"]) for name in SETS for key in keys_of(record, name)}
+
+
+def key_texts(record: Fields, name: str) -> dict[str, str]:
+    """Each JWK's JSON by kid: members in their order and values as written, without white space."""
+    keys = dict(ordered(record, name))["keys"]
+    return {dict(key)["kid"]: json.dumps(key) for key in keys}
+
+
+def other_members(record: Fields, name: str) -> str:
+    """What a JWKS (or jwe_mapping) holds beside keys and payload_jwe_kid, in order."""
+    pairs = ordered(record, name)
+    names = [key for key, _ in pairs]
+    kept = [pair for pair in pairs if pair[0] not in ("keys", "payload_jwe_kid")]
+    return json.dumps([names, kept])
+
+
+def ordered(record: Fields, name: str) -> Pairs:
+    text = record[name]
+    if name in SETS:
+        text = base64.b64decode(text, validate=True).decode()
+    return json.loads(text, object_pairs_hook=list, parse_float=_Literal)
+
+
+class _Literal(float):
+    """A number that prints as it was written."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __new__(cls, text: str) -> _Literal:
+        return super().__new__(cls, text)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def kid_time(kid: str) -> float:
+    """The creation time in a version 1 UUID, in Unix seconds."""
+    return (uuid.UUID(kid).time - _UUID_EPOCH_TO_UNIX) / 1e7
+
+
+def is_uuid1(kid: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+                        kid) is not None
+
+
+def secrets_in(fields: Fields) -> list[str]:
+    """Pieces of text that no reply or log may show: each k, and the base64 of the sets."""
+    found = []
+    for name in SETS:
+        text = fields.get(name)
+        if not isinstance(text, str):
+            continue
+        found.append(text)
+        try:
+            raw = base64.b64decode(text).decode("utf-8", "replace")
+        except ValueError:
+            raw = text
+        found += re.findall(r'"k"\s*:\s*"([^"]+)"', raw)
+    return [text for text in found if len(text) >= 12]
+
+
+def shows_secret(text: str, fields: Fields, length: int = 12) -> bool:
+    """Whether `text` holds `length` or more consecutive characters of key material in `fields`."""
+    pieces = {secret[at:at + length] for secret in secrets_in(fields)
+              for at in range(len(secret) - length + 1)}
+    return any(text[at:at + length] in pieces for at in range(len(text) - length + 1))
