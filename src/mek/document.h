@@ -36,9 +36,12 @@ absl::StatusOr<absl::Time> ReadTime(std::string_view what, const base::Json& doc
                                     std::string_view member);
 bool HasMember(const base::Json& document, std::string_view member);
 
-// RFC 3339 in UTC with nine decimals. What a document's times are written as.
+// RFC 3339 in UTC with nine decimals: how a document's times are written.
 std::string TimeText(absl::Time time);
+// INTERNAL if `time` is outside the years 1 to 9999, which ReadTime couldn't read.
+absl::StatusOr<base::Json> TimeJson(absl::Time time);
 
+// The DATA_LOSS of an entry, with the advice that fits all of them.
 absl::Status Damaged(std::string_view what, std::string_view why);
 
 }  // namespace mek

@@ -1,1 +1,171 @@
 #include "mek/key_set.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <unordered_set>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/base64.h"
+#include "base/json.h"
+#include "base/status_macros.h"
+#include "mek/json_span.h"
+#include "mek/text.h"
+
+namespace mek {
+namespace {
+
+constexpr std::string_view kExpected = R"(expected base64 of {"keys":[…]} with at least one JWK)";
+
+absl::Status Refuse(Set set, std::string_view why) {
+  return absl::InvalidArgumentError(Cat(SetName(set), " ", why));
+}
+
+bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+}  // namespace
+
+absl::StatusOr<KeySet> KeySet::Parse(Set set, std::string_view base64_field) {
+  if (base64_field.empty()) return Refuse(set, Cat("is empty: ", kExpected));
+  const absl::StatusOr<base::SecretBytes> decoded = base::Base64Decode(base64_field);
+  if (!decoded.ok()) {
+    return Refuse(
+        set,
+        "is not base64: expected the standard alphabet, padded, on one line (as base64 -w0 "
+        "prints it)");
+  }
+  const std::string_view text = decoded->view();
+  const absl::StatusOr<base::Json> value = ParseStrictJson(text);
+  if (!value.ok()) {
+    return Refuse(set, Cat("does not decode to JSON that readers can rely on: ",
+                           value.status().message(), "; ", kExpected));
+  }
+  const auto array = value->is_object() ? value->find("keys") : value->end();
+  if (array == value->end() || !array->is_array()) {
+    return Refuse(set, Cat("decodes to no JSON object with an array \"keys\": ", kExpected));
+  }
+  if (array->empty()) return Refuse(set, Cat("holds no key: ", kExpected));
+
+  const std::optional<std::string_view> span = FindMember(text, "keys");
+  const std::vector<std::string_view> elements = ArrayElements(span.value_or(std::string_view()));
+  if (elements.size() != array->size()) {
+    return absl::InternalError(Cat(SetName(set), " could not be taken apart"));
+  }
+
+  const auto offset = [&](const char* at) { return static_cast<std::size_t>(at - text.data()); };
+  KeySet result(set);
+  std::size_t end = offset(elements.front().data());
+  result.prefix_ = base::SecretBytes(text.substr(0, end));
+  result.keys_.reserve(elements.size());
+  result.gaps_.reserve(elements.size());
+  std::unordered_set<std::string> kids;
+  for (std::size_t i = 0; i < elements.size(); ++i) {
+    const std::size_t start = offset(elements[i].data());
+    ASSIGN_OR_RETURN(Jwk jwk, Jwk::FromParsed(set, i, (*array)[i], base::SecretBytes(elements[i])));
+    if (!kids.insert(jwk.kid()).second) {
+      return absl::InvalidArgumentError(
+          Cat(SetName(set), "[", i, "] (kid ", jwk.kid(),
+              "): the same kid stands twice in the set: every kid must be unique, remove "
+              "the one that is not in use"));
+    }
+    result.gaps_.emplace_back(text.substr(end, start - end));
+    result.keys_.push_back(std::move(jwk));
+    end = start + elements[i].size();
+  }
+  result.suffix_ = base::SecretBytes(text.substr(end));
+  return result;
+}
+
+KeySet KeySet::Make(Set set, Jwk only) {
+  KeySet result(set);
+  result.prefix_ = base::SecretBytes(R"({"keys":[)");
+  result.keys_.push_back(std::move(only));
+  result.gaps_.emplace_back();
+  result.suffix_ = base::SecretBytes("]}");
+  return result;
+}
+
+base::SecretBytes KeySet::json() const {
+  std::size_t size = prefix_.size() + suffix_.size();
+  for (std::size_t i = 0; i < keys_.size(); ++i) size += gaps_[i].size() + keys_[i].json().size();
+  base::SecretBytes out;
+  out.Reserve(size);
+  out.Append(prefix_.view());
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    out.Append(gaps_[i]);
+    out.Append(keys_[i].json());
+  }
+  out.Append(suffix_.view());
+  return out;
+}
+
+base::SecretBytes KeySet::Encode() const { return base::Base64Encode(json().view()); }
+
+const Jwk* KeySet::Find(std::string_view kid) const {
+  const auto at =
+      std::ranges::find(keys_, kid, [](const Jwk& jwk) { return std::string_view(jwk.kid()); });
+  return at == keys_.end() ? nullptr : &*at;
+}
+
+std::unordered_map<std::string_view, const Jwk*> KeySet::Index() const {
+  std::unordered_map<std::string_view, const Jwk*> index;
+  index.reserve(keys_.size());
+  for (const Jwk& jwk : keys_) index.emplace(jwk.kid(), &jwk);
+  return index;
+}
+
+std::vector<std::string> KeySet::Kids() const {
+  std::vector<std::string> kids;
+  kids.reserve(keys_.size());
+  for (const Jwk& jwk : keys_) kids.push_back(jwk.kid());
+  return kids;
+}
+
+std::string KeySet::NewGap() const {
+  if (gaps_.size() > 1) return gaps_[1];
+  // A single element: a further one goes on a line of its own if this one does.
+  const std::string_view prefix = prefix_.view();
+  std::size_t start = prefix.size();
+  while (start > 0 && IsSpace(prefix[start - 1])) --start;
+  return Cat(",", prefix.substr(start));
+}
+
+void KeySet::Prepend(Jwk jwk) {
+  gaps_.front() = NewGap();
+  gaps_.insert(gaps_.begin(), std::string());
+  keys_.insert(keys_.begin(), std::move(jwk));
+}
+
+void KeySet::Append(Jwk jwk) {
+  gaps_.push_back(NewGap());
+  keys_.push_back(std::move(jwk));
+}
+
+void KeySet::MoveToFront(std::string_view kid) {
+  const Jwk* found = Find(kid);
+  if (found == nullptr) return;
+  // The gaps stay where they are: each still stands between two elements.
+  const auto at = keys_.begin() + (found - keys_.data());
+  std::rotate(keys_.begin(), at, at + 1);
+}
+
+void KeySet::Remove(std::string_view kid) {
+  const Jwk* found = Find(kid);
+  if (found == nullptr) return;
+  const std::ptrdiff_t index = found - keys_.data();
+  keys_.erase(keys_.begin() + index);
+  gaps_.erase(gaps_.begin() + index);
+  if (index == 0 && !gaps_.empty()) gaps_.front().clear();
+}
+
+KeySet KeySet::Clone() const {
+  KeySet copy(set_);
+  copy.prefix_ = prefix_.Clone();
+  copy.keys_.reserve(keys_.size());
+  for (const Jwk& jwk : keys_) copy.keys_.push_back(jwk.Clone());
+  copy.gaps_ = gaps_;
+  copy.suffix_ = suffix_.Clone();
+  return copy;
+}
+
+}  // namespace mek

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -30,6 +31,8 @@ class KeySet {
   const std::vector<Jwk>& keys() const { return keys_; }
   // Valid until the set is changed. nullptr if there is no such kid.
   const Jwk* Find(std::string_view kid) const;
+  // All of them by kid. Valid until the set is changed.
+  std::unordered_map<std::string_view, const Jwk*> Index() const;
   std::vector<std::string> Kids() const;
 
   // Precondition of both: no key here has that kid.

@@ -1,1 +1,225 @@
 #include "mek/rotation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "mek/key_set.h"
+#include "mek/kid.h"
+#include "mek/text.h"
+
+namespace mek {
+namespace {
+
+absl::Status Conflict(std::string_view what) { return absl::FailedPreconditionError(Cat(what)); }
+
+absl::Status OtherKey(Set set, std::string_view kid) {
+  return Conflict(
+      Cat("kid ", kid, " in ", SetName(set),
+          " stands for another key (another k) than the one that is known under it. Keys "
+          "are never merged or replaced: find out which of the two is in use"));
+}
+
+absl::Status RandomFault(std::string_view what) {
+  return absl::InternalError(
+      Cat("the random source ", what,
+          "; no key was made and nothing was changed. Restart the plugin on a host "
+          "whose random source works"));
+}
+
+bool IsOneByteRepeated(const base::SecretBytes& bytes) {
+  return bytes.view().find_first_not_of(bytes.view().front()) == std::string_view::npos;
+}
+
+bool HoldsKey(const Record& record, const base::SecretBytes& k) {
+  return std::ranges::any_of(kSets, [&](Set set) {
+    return std::ranges::any_of(record.set(set).keys(),
+                               [&](const Jwk& jwk) { return jwk.key() == k; });
+  });
+}
+
+absl::Status CheckNew(const NewKey& key) {
+  if (!IsValidKid(key.kid) || key.keys_k.size() != kKeySize || key.private_k.size() != kKeySize) {
+    return absl::InternalError("a new key is not of the expected form; nothing was changed");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFresh(const Record& record, const NewKey& key) {
+  RETURN_IF_ERROR(CheckNew(key));
+  for (const Set set : kSets) {
+    if (record.set(set).Find(key.kid) != nullptr) {
+      return Conflict(Cat("the new kid ", key.kid, " is in ", SetName(set), " already"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NotThere(std::string_view kid) {
+  return absl::NotFoundError(
+      Cat(IsValidKid(kid) ? Cat("kid ", kid) : std::string("this kid"),
+          " is in neither keys nor private_jwks; list keys shows the known ones"));
+}
+
+struct Sets {
+  KeySet keys;
+  KeySet private_jwks;
+  KeySet& operator[](Set set) { return set == Set::kKeys ? keys : private_jwks; }
+};
+
+Sets CloneSets(const Record& record) {
+  return {record.set(Set::kKeys).Clone(), record.set(Set::kPrivateJwks).Clone()};
+}
+
+absl::StatusOr<Record> With(const Record& record, Sets sets, std::string_view current_kid) {
+  return record.With(std::move(sets.keys), std::move(sets.private_jwks), current_kid);
+}
+
+}  // namespace
+
+absl::StatusOr<NewKey> GenerateKey(const Record* live, std::optional<absl::Time> latest_known,
+                                   PrivateJwks private_jwks, absl::Time now, base::Random& random) {
+  if (live != nullptr) latest_known = std::max(latest_known, live->LatestKidTime());
+  ASSIGN_OR_RETURN(std::string kid, NewKid(now, latest_known, random));
+  if (live != nullptr &&
+      std::ranges::any_of(kSets, [&](Set set) { return live->set(set).Find(kid) != nullptr; })) {
+    return RandomFault("led to a kid that is known already");
+  }
+
+  // Both are drawn even where one is used, so that a source that repeats itself is noticed.
+  base::SecretBytes keys_k(kKeySize);
+  base::SecretBytes private_k(kKeySize);
+  for (base::SecretBytes* k : {&keys_k, &private_k}) {
+    RETURN_IF_ERROR(random.Fill(k->mutable_span()));
+    if (IsOneByteRepeated(*k)) return RandomFault("gave the same byte only");
+    if (live != nullptr && HoldsKey(*live, *k)) return RandomFault("repeated an existing key");
+  }
+  if (keys_k == private_k) return RandomFault("repeated itself");
+
+  const bool mirror = private_jwks == PrivateJwks::kMirror ||
+                      (private_jwks == PrivateJwks::kAuto && live != nullptr && live->mirrored());
+  if (mirror) private_k = keys_k.Clone();
+  return NewKey{std::move(kid), std::move(keys_k), std::move(private_k)};
+}
+
+absl::StatusOr<Record> Init(const NewKey& key) {
+  RETURN_IF_ERROR(CheckNew(key));
+  return Record::Make(Jwk::Make(key.kid, key.keys_k), Jwk::Make(key.kid, key.private_k));
+}
+
+absl::StatusOr<Record> Rotate(const Record& record, const NewKey& key) {
+  RETURN_IF_ERROR(CheckFresh(record, key));
+  Sets sets = CloneSets(record);
+  sets.keys.Prepend(Jwk::Make(key.kid, key.keys_k));
+  sets.private_jwks.Prepend(Jwk::Make(key.kid, key.private_k));
+  return With(record, std::move(sets), key.kid);
+}
+
+absl::StatusOr<Record> Stage(const Record& record, const NewKey& key) {
+  RETURN_IF_ERROR(CheckFresh(record, key));
+  Sets sets = CloneSets(record);
+  sets.keys.Append(Jwk::Make(key.kid, key.keys_k));
+  sets.private_jwks.Append(Jwk::Make(key.kid, key.private_k));
+  return With(record, std::move(sets), record.current_kid());
+}
+
+absl::StatusOr<Record> Promote(const Record& record, std::string_view kid) {
+  if (kid == record.current_kid()) return Conflict(Cat("kid ", kid, " is current already"));
+  const bool in_keys = record.set(Set::kKeys).Find(kid) != nullptr;
+  const bool in_private = record.set(Set::kPrivateJwks).Find(kid) != nullptr;
+  if (!in_keys && !in_private) return NotThere(kid);
+  if (!in_keys || !in_private) {
+    return Conflict(Cat(
+        "kid ", kid, " can't become current: ", SetName(in_keys ? Set::kPrivateJwks : Set::kKeys),
+        " lacks it, and the current key must be in both sets"));
+  }
+  Sets sets = CloneSets(record);
+  for (const Set set : kSets) sets[set].MoveToFront(kid);
+  return With(record, std::move(sets), kid);
+}
+
+absl::StatusOr<Record> Retire(const Record& record, std::string_view kid) {
+  if (kid == record.current_kid()) {
+    return Conflict(Cat("kid ", kid, " is current and can't be retired: rotate first"));
+  }
+  if (std::ranges::none_of(kSets, [&](Set set) { return record.set(set).Find(kid) != nullptr; })) {
+    return NotThere(kid);
+  }
+  Sets sets = CloneSets(record);
+  for (const Set set : kSets) sets[set].Remove(kid);
+  return With(record, std::move(sets), record.current_kid());
+}
+
+absl::StatusOr<Record> Restore(const Record& record, const std::vector<SetKey>& keys) {
+  Sets sets = CloneSets(record);
+  for (const SetKey& key : keys) {
+    const Jwk* there = sets[key.set].Find(key.jwk.kid());
+    if (there == nullptr) {
+      sets[key.set].Append(key.jwk.Clone());
+    } else if (there->key() != key.jwk.key()) {
+      return OtherKey(key.set, key.jwk.kid());
+    }
+  }
+  return With(record, std::move(sets), record.current_kid());
+}
+
+absl::StatusOr<Record> RollbackKeeping(const Record& target, const Record& live,
+                                       const std::set<KeyRef>& stays_out) {
+  RETURN_IF_ERROR(CheckNoConflict(target, live));
+  Sets sets = CloneSets(target);
+  for (const Set set : kSets) {
+    if (stays_out.contains(KeyRef{set, target.current_kid()})) {
+      return Conflict(Cat("kid ", target.current_kid(),
+                          ", current in the version to roll back to, is out of ", SetName(set),
+                          " since then and can't become current. Restore it first if it was "
+                          "retired, or choose another version"));
+    }
+    const auto live_keys = live.set(set).Index();
+    for (const Jwk& jwk : target.set(set).keys()) {
+      if (stays_out.contains(KeyRef{set, jwk.kid()}) && !live_keys.contains(jwk.kid())) {
+        sets[set].Remove(jwk.kid());
+      }
+    }
+    const auto target_keys = target.set(set).Index();
+    for (const Jwk& jwk : live.set(set).keys()) {
+      if (!target_keys.contains(jwk.kid())) sets[set].Append(jwk.Clone());
+    }
+  }
+  return With(target, std::move(sets), target.current_kid());
+}
+
+std::vector<SetKey> KeysMissingIn(const Record& from, const Record& to) {
+  std::vector<SetKey> missing;
+  for (const Set set : kSets) {
+    const auto index = to.set(set).Index();
+    for (const Jwk& jwk : from.set(set).keys()) {
+      const auto there = index.find(jwk.kid());
+      if (there == index.end() || there->second->key() != jwk.key()) {
+        missing.push_back({set, jwk.Clone()});
+      }
+    }
+  }
+  return missing;
+}
+
+absl::Status CheckNoConflict(const Record& candidate, const Record& known) {
+  for (const Set set : kSets) {
+    const auto index = known.set(set).Index();
+    for (const Jwk& jwk : candidate.set(set).keys()) {
+      const auto there = index.find(jwk.kid());
+      if (there != index.end() && there->second->key() != jwk.key())
+        return OtherKey(set, jwk.kid());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNoConflict(const Record& candidate, const SetKey& known) {
+  const Jwk* there = candidate.set(known.set).Find(known.jwk.kid());
+  if (there != nullptr && there->key() != known.jwk.key()) {
+    return OtherKey(known.set, known.jwk.kid());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace mek

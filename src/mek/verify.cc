@@ -1,1 +1,188 @@
 #include "mek/verify.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/secret.h"
+#include "mek/jwk.h"
+#include "mek/key_set.h"
+#include "mek/kid.h"
+#include "mek/lint.h"
+#include "mek/text.h"
+
+namespace mek {
+namespace {
+
+using Level = Finding::Level;
+
+constexpr int kIvSize = 12;
+constexpr int kTagSize = 16;
+
+struct CipherDeleter {
+  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+};
+
+// Seals a known text with AES-256-GCM and opens it again. The nonce is constant, and may be: what
+// was sealed never leaves this function.
+bool SealsAndOpens(const base::SecretBytes& key) {
+  constexpr std::string_view kPlain = "openbao-plugin-secrets-mek verify";
+  constexpr std::array<std::uint8_t, kIvSize> kIv{};
+  const auto* plain = reinterpret_cast<const std::uint8_t*>(kPlain.data());
+  const auto size = static_cast<int>(kPlain.size());
+  std::array<std::uint8_t, kPlain.size()> sealed{};
+  std::array<std::uint8_t, kPlain.size()> opened{};
+  std::array<std::uint8_t, kTagSize> tag{};
+  int written = 0;
+
+  const std::unique_ptr<EVP_CIPHER_CTX, CipherDeleter> seal(EVP_CIPHER_CTX_new());
+  const std::unique_ptr<EVP_CIPHER_CTX, CipherDeleter> open(EVP_CIPHER_CTX_new());
+  return key.size() == kKeySize && seal != nullptr && open != nullptr &&
+         EVP_EncryptInit_ex(seal.get(), EVP_aes_256_gcm(), nullptr, key.span().data(),
+                            kIv.data()) == 1 &&
+         EVP_EncryptUpdate(seal.get(), sealed.data(), &written, plain, size) == 1 &&
+         written == size && EVP_EncryptFinal_ex(seal.get(), sealed.data() + size, &written) == 1 &&
+         EVP_CIPHER_CTX_ctrl(seal.get(), EVP_CTRL_GCM_GET_TAG, kTagSize, tag.data()) == 1 &&
+         EVP_DecryptInit_ex(open.get(), EVP_aes_256_gcm(), nullptr, key.span().data(),
+                            kIv.data()) == 1 &&
+         EVP_DecryptUpdate(open.get(), opened.data(), &written, sealed.data(), size) == 1 &&
+         written == size &&
+         EVP_CIPHER_CTX_ctrl(open.get(), EVP_CTRL_GCM_SET_TAG, kTagSize, tag.data()) == 1 &&
+         EVP_DecryptFinal_ex(open.get(), opened.data() + size, &written) == 1 &&
+         std::equal(opened.begin(), opened.end(), plain);
+}
+
+// Collects the lines. Each check ends in exactly one of the calls.
+class Report {
+ public:
+  void Ok(std::string_view check, std::string message) {
+    findings_.push_back({std::string(check), Level::kOk, std::move(message)});
+  }
+  // `problem` at `level`, or ok with `fine` if there is none.
+  void Line(std::string_view check, Level level, std::optional<std::string> problem,
+            std::string fine) {
+    if (!problem.has_value()) return Ok(check, std::move(fine));
+    findings_.push_back({std::string(check), level, *std::move(problem)});
+  }
+  std::vector<Finding> Take() { return std::move(findings_); }
+
+ private:
+  std::vector<Finding> findings_;
+};
+
+// Parses again what the readers get, so that every rule of Record::Parse is applied to it.
+std::optional<std::string> NotReadBack(const Record& record) {
+  const absl::StatusOr<Record> again = Record::Parse(record.ToJson());
+  if (again.ok()) return std::nullopt;
+  return Cat(again.status().message());
+}
+
+std::optional<std::string> SelectorsDisagree(const Record& record) {
+  if (record.set(Set::kKeys).keys().front().kid() == record.current_kid()) return std::nullopt;
+  return std::string(
+      "current_kid is not the first key of keys; roll back to a version that verifies");
+}
+
+std::optional<std::string> CurrentNotIn(const Record& record, Set set) {
+  if (record.set(set).Find(record.current_kid()) != nullptr) return std::nullopt;
+  return Cat(SetName(set), " lacks current_kid ", record.current_kid(),
+             "; roll back to a version that verifies");
+}
+
+std::string PreviousKids(const Record& record) {
+  std::vector<std::string> legacy;
+  for (const Jwk& jwk : record.set(Set::kKeys).keys()) {
+    if (jwk.kid() != record.current_kid() && !UuidV1Time(jwk.kid()).has_value()) {
+      legacy.push_back(jwk.kid());
+    }
+  }
+  if (legacy.empty()) return "every previous kid is a UUID version 1";
+  return Cat("previous kids that are no UUID version 1: ", ListKids(legacy),
+             ". ESS warns of them and goes on; nothing to do");
+}
+
+std::optional<std::string> UnusableKeys(const KeySet& set) {
+  std::vector<std::string> bad;
+  for (const Jwk& jwk : set.keys()) {
+    if (!SealsAndOpens(jwk.key())) bad.push_back(jwk.kid());
+  }
+  if (bad.empty()) return std::nullopt;
+  return Cat("AES-256-GCM fails with these keys of ", SetName(set.set()), ": ", ListKids(bad),
+             ". Check the plugin's host; roll back if only some keys are named");
+}
+
+std::string Independence(const Record& record) {
+  if (!record.mirrored()) return "private_jwks holds keys of its own";
+  return "private_jwks mirrors keys: a new key is put into both sets, unless the configuration "
+         "says "
+         "otherwise. If private_jwks ever held keys of its own, look for them in older versions or "
+         "the "
+         "backup: rows sealed with them can't be opened with these";
+}
+
+}  // namespace
+
+std::string_view LevelName(Finding::Level level) {
+  switch (level) {
+    case Level::kOk:
+      return "ok";
+    case Level::kWarn:
+      return "warn";
+    case Level::kFail:
+      break;
+  }
+  return "fail";
+}
+
+Finding::Level WorstLevel(const std::vector<Finding>& findings) {
+  Level worst = Level::kOk;
+  for (const Finding& finding : findings) worst = std::max(worst, finding.level);
+  return worst;
+}
+
+std::vector<Finding> Verify(const Record& record, absl::Time now) {
+  const KeySet& keys = record.set(Set::kKeys);
+  const KeySet& private_jwks = record.set(Set::kPrivateJwks);
+  const std::string current = Cat("the current kid ", record.current_kid());
+  Report report;
+
+  report.Line("record.reads_back", Level::kFail, NotReadBack(record),
+              "the record as readers get it keeps every rule");
+  report.Line("record.selectors_agree", Level::kFail, SelectorsDisagree(record),
+              "current_kid, the first key of keys and jwe_mapping agree");
+  report.Line("record.no_key_repeated", Level::kWarn, RepeatedKeys(record),
+              "no two kids share a key");
+  report.Line("record.no_key_trivial", Level::kWarn, TrivialKeys(record),
+              "no key is one byte repeated");
+  report.Line("record.sets_independent", Level::kWarn, PartlyMirrored(record),
+              Independence(record));
+
+  report.Line("ess.current_kid_is_uuidv1", Level::kFail, CurrentKidIsNoUuidV1(record),
+              Cat(current, " is a UUID version 1"));
+  report.Ok("ess.previous_kids", PreviousKids(record));
+  report.Line("ess.kid_times_not_ahead", Level::kWarn, KidTimesAhead(record, now),
+              "no kid's time is in the future");
+  report.Line("ess.keys_open", Level::kFail, UnusableKeys(keys),
+              Cat("AES-256-GCM seals and opens with all ", keys.keys().size(), " of keys"));
+
+  report.Line("nvcf_api.current_kid_in_keys", Level::kFail, CurrentNotIn(record, Set::kKeys),
+              Cat("keys holds ", current));
+
+  report.Line("api_keys.current_kid_in_private_jwks", Level::kFail,
+              CurrentNotIn(record, Set::kPrivateJwks), Cat("private_jwks holds ", current));
+  report.Line("api_keys.every_kid_in_private_jwks", Level::kWarn, PrivateJwksLacksKids(record),
+              "private_jwks holds every kid of keys");
+  report.Line("api_keys.no_placeholder", Level::kWarn, Placeholder(record),
+              "private_jwks holds no \"${\"");
+  report.Line(
+      "api_keys.keys_open", Level::kFail, UnusableKeys(private_jwks),
+      Cat("AES-256-GCM seals and opens with all ", private_jwks.keys().size(), " of private_jwks"));
+  return report.Take();
+}
+
+}  // namespace mek

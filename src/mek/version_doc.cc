@@ -1,1 +1,143 @@
 #include "mek/version_doc.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/json.h"
+#include "base/status_macros.h"
+#include "mek/document.h"
+#include "mek/kid.h"
+#include "mek/text.h"
+
+namespace mek {
+namespace {
+
+// The members that are written only if they are not empty.
+struct OptionalText {
+  std::string_view name;
+  std::string VersionDoc::*member;
+};
+constexpr std::array kOptionalTexts{OptionalText{"reason", &VersionDoc::reason},
+                                    OptionalText{"entity_id", &VersionDoc::entity_id},
+                                    OptionalText{"display_name", &VersionDoc::display_name},
+                                    OptionalText{"request_id", &VersionDoc::request_id},
+                                    OptionalText{"previous_kid", &VersionDoc::previous_kid}};
+
+// What is wrong between the members, or "".
+std::string_view Inconsistency(const VersionDoc& doc) {
+  if (doc.operation.empty()) return "operation is empty";
+  if (!doc.previous_kid.empty() && !IsValidKid(doc.previous_kid)) return "previous_kid is no kid";
+  if (doc.staged_kid.has_value()) {
+    if (*doc.staged_kid == doc.record.current_kid()) return "staged_kid is the current kid";
+    for (const Set set : kSets) {
+      if (doc.record.set(set).Find(*doc.staged_kid) == nullptr) {
+        return "staged_kid is not in both sets of the record";
+      }
+    }
+  }
+  return "";
+}
+
+absl::StatusOr<std::vector<RequestStamp>> ReadRequests(std::string_view what,
+                                                       const base::Json& document) {
+  const auto array = document.find("requests");
+  if (array == document.end() || !array->is_array() || array->size() > kMaxRequestStamps) {
+    return Damaged(what, "requests is missing, not an array, or too long");
+  }
+  std::vector<RequestStamp> requests;
+  requests.reserve(array->size());
+  for (const base::Json& value : *array) {
+    const std::string part = Cat(what, " (requests)");
+    if (!value.is_object()) return Damaged(part, "a request is not a JSON object");
+    ASSIGN_OR_RETURN(std::string id, ReadString(part, value, "id"));
+    ASSIGN_OR_RETURN(const std::uint64_t version, ReadNumber(part, value, "version"));
+    requests.push_back({std::move(id), version});
+  }
+  return requests;
+}
+
+}  // namespace
+
+absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_view json) {
+  ASSIGN_OR_RETURN(const base::Json document,
+                   ReadDocument(what, kVersionSchema,
+                                {"record", "operation", "created_time", "reason", "entity_id",
+                                 "display_name", "request_id", "staged_kid", "previous_kid",
+                                 "effective_time", "rolled_back_to", "requests"},
+                                json));
+  const auto fields = document.find("record");
+  if (fields == document.end()) return Damaged(what, "record is missing");
+  absl::StatusOr<Record> record = Record::Parse(*fields);
+  if (!record.ok()) return Damaged(what, Cat("its record: ", record.status().message()));
+
+  VersionDoc doc{.record = *std::move(record)};
+  ASSIGN_OR_RETURN(doc.operation, ReadString(what, document, "operation"));
+  ASSIGN_OR_RETURN(doc.created_time, ReadTime(what, document, "created_time"));
+  for (const OptionalText& text : kOptionalTexts) {
+    if (!HasMember(document, text.name)) continue;
+    ASSIGN_OR_RETURN(doc.*text.member, ReadString(what, document, text.name));
+  }
+  if (HasMember(document, "staged_kid")) {
+    ASSIGN_OR_RETURN(doc.staged_kid, ReadString(what, document, "staged_kid"));
+  }
+  if (HasMember(document, "effective_time")) {
+    ASSIGN_OR_RETURN(doc.effective_time, ReadTime(what, document, "effective_time"));
+  }
+  if (HasMember(document, "rolled_back_to")) {
+    ASSIGN_OR_RETURN(doc.rolled_back_to, ReadNumber(what, document, "rolled_back_to"));
+  }
+  ASSIGN_OR_RETURN(doc.requests, ReadRequests(what, document));
+  if (const std::string_view wrong = Inconsistency(doc); !wrong.empty()) {
+    return Damaged(what, wrong);
+  }
+  return doc;
+}
+
+absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
+  if (const std::string_view wrong = Inconsistency(*this); !wrong.empty()) {
+    return absl::InternalError(Cat("a version to be stored is inconsistent: ", wrong));
+  }
+  base::Json body = base::Json::object();
+  body["record"] = record.ToJson();
+  body["operation"] = base::JsonText(operation);
+  ASSIGN_OR_RETURN(body["created_time"], TimeJson(created_time));
+  for (const OptionalText& text : kOptionalTexts) {
+    const std::string& value = this->*text.member;
+    if (!value.empty()) body[base::JsonString(text.name)] = base::JsonText(value);
+  }
+  if (staged_kid.has_value()) body["staged_kid"] = base::JsonText(*staged_kid);
+  if (effective_time.has_value()) {
+    ASSIGN_OR_RETURN(body["effective_time"], TimeJson(*effective_time));
+  }
+  if (rolled_back_to.has_value()) body["rolled_back_to"] = *rolled_back_to;
+
+  base::Json stamps = base::Json::array();
+  for (auto stamp = requests.end() -
+                    static_cast<std::ptrdiff_t>(std::min(requests.size(), kMaxRequestStamps));
+       stamp != requests.end(); ++stamp) {
+    base::Json value = base::Json::object();
+    value["id"] = base::JsonText(stamp->id);
+    value["version"] = stamp->version;
+    stamps.push_back(std::move(value));
+  }
+  body["requests"] = std::move(stamps);
+  return WriteDocument(kVersionSchema, std::move(body));
+}
+
+void VersionDoc::Stamp(std::string id, std::uint64_t version) {
+  requests.push_back({std::move(id), version});
+  if (requests.size() > kMaxRequestStamps) {
+    requests.erase(requests.begin(), requests.end() - kMaxRequestStamps);
+  }
+}
+
+std::optional<std::uint64_t> VersionDoc::AnswerTo(std::string_view id) const {
+  const auto at = std::find_if(requests.rbegin(), requests.rend(),
+                               [&](const RequestStamp& stamp) { return stamp.id == id; });
+  if (at == requests.rend()) return std::nullopt;
+  return at->version;
+}
+
+}  // namespace mek
