@@ -1,5 +1,5 @@
-// go-plugin's broker (grpc_broker.go): the host opens further gRPC servers, tells us over one stream
-// where each is, and names it by a number in some other request; we dial it.
+// go-plugin's broker (grpc_broker.go): the host opens further gRPC servers, tells us over one
+// stream where each is, and names it by a number in some other request; we dial it.
 #ifndef GOPLUGIN_BROKER_H_
 #define GOPLUGIN_BROKER_H_
 
@@ -16,17 +16,18 @@ namespace goplugin {
 // How long a ConnInfo is waited for, at most (go-plugin's own limit).
 inline constexpr absl::Duration kMaxDialWait = absl::Seconds(5);
 
-// What a plugin's services see of the broker; tests have their own. Implementations are thread-safe.
+// What a plugin's services see of the broker; tests have their own. Implementations are
+// thread-safe.
 class Broker {
  public:
   virtual ~Broker() = default;
 
-  // A channel to the host's server `service_id`, with mutual TLS and no limits on message sizes. Waits
-  // up to min(timeout, kMaxDialWait) for the host to say where that server is. The channel connects at
-  // its first call, not here. Each service_id can be dialled once. The channel belongs to the caller and
-  // may outlive the broker.
-  // DEADLINE_EXCEEDED: the host said nothing of that server in time. UNAVAILABLE: the host is gone or we
-  // are leaving. INVALID_ARGUMENT: what it said can't be dialled.
+  // A channel to the host's server `service_id`, with mutual TLS and no limits on message sizes.
+  // Waits up to min(timeout, kMaxDialWait) for the host to say where that server is. The channel
+  // connects at its first call, not here. Each service_id can be dialled once. The channel belongs
+  // to the caller and may outlive the broker. DEADLINE_EXCEEDED: the host said nothing of that
+  // server in time. UNAVAILABLE: the host is gone or we are leaving. INVALID_ARGUMENT: what it said
+  // can't be dialled.
   virtual absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(std::uint32_t service_id,
                                                               absl::Duration timeout) = 0;
 };

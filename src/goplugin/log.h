@@ -1,5 +1,6 @@
 // Log lines as a go-plugin host reads them: one hclog JSON object a line on stderr (go-plugin
-// log_entry.go). The host logs a line that is not of this form as debug text, and panics on a member
+// log_entry.go). The host logs a line that is not of this form as debug text, and panics on a
+// member
 // `@…` that is not a string.
 #ifndef GOPLUGIN_LOG_H_
 #define GOPLUGIN_LOG_H_
@@ -18,13 +19,13 @@ namespace goplugin {
 // Takes one whole line, its newline included. Called by one thread at a time.
 using LogSink = std::function<void(std::string_view line)>;
 
-// Writes each line with one write(2) to stderr. What can't be written is dropped: a host that is gone
-// reads nothing.
+// Writes each line with one write(2) to stderr. What can't be written is dropped: a host that is
+// gone reads nothing.
 LogSink StderrSink();
 
-// Longer messages and values are cut, so that a line stays below the 64 KiB which the host reads whole.
+// Longer messages and values are cut, so that a line stays below the 64 KiB which the host reads
+// whole.
 inline constexpr std::size_t kMaxLogText = 8192;
-inline constexpr std::size_t kMaxLogPairs = 16;
 inline constexpr std::size_t kMaxLogLine = 60 * 1024;
 
 // Thread-safe. The clock must outlive it.
@@ -46,8 +47,8 @@ class HclogLogger final : public base::Logger {
 };
 
 // While it lives, what gRPC logs goes to `logger` as warnings: gRPC's errors only, whatever the
-// environment asks for, since its lower levels can print payloads. gRPC has one log function a process,
-// so one at a time; the logger must outlive it.
+// environment asks for, since its lower levels can print payloads. gRPC has one log function a
+// process, so one at a time; the logger must outlive it.
 class GrpcLogToLogger {
  public:
   explicit GrpcLogToLogger(base::Logger* logger);

@@ -25,24 +25,26 @@ struct ServeConfig {
   std::string program_version;
   std::string how_to_run;
 
-  // Registers the plugin's own services. Called once, before the server starts. Services must outlive
-  // Serve(); the broker and the logger live until Serve() returns and may be used by handlers only.
+  // Registers the plugin's own services. Called once, before the server starts. Services must
+  // outlive Serve(); the broker and the logger live until Serve() returns and may be used by
+  // handlers only.
   std::function<void(grpc::ServerBuilder& builder, Broker& broker, base::Logger& logger)>
       register_services;
 
   base::LogLevel min_log_level = base::LogLevel::kDebug;
-  // Threads that wait for requests on the server's one completion queue. More threads come and go as
-  // requests run.
+  // Threads that wait for requests on the server's one completion queue. More threads come and go
+  // as requests run.
   int min_pollers = 4;
   int max_pollers = 8;
   // A channel that the broker dialled gives up its connection after this long without a call.
   absl::Duration idle_channel_timeout = absl::InfiniteDuration();
-  // How long calls under way may go on when we leave. The host kills 2 s after it asked us to leave.
+  // How long calls under way may go on when we leave. The host kills 2 s after it asked us to
+  // leave.
   absl::Duration leave_timeout = absl::Seconds(1);
 };
 
-// Serves until the host asks to leave, is gone, or SIGTERM comes. Call it from main, before any other
-// thread is started: it changes the process (signals, limits, stdout). Returns the exit code.
+// Serves until the host asks to leave, is gone, or SIGTERM comes. Call it from main, before any
+// other thread is started: it changes the process (signals, limits, stdout). Returns the exit code.
 int Serve(const ServeConfig& config);
 
 }  // namespace goplugin

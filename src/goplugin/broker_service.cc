@@ -1,0 +1,163 @@
+#include "goplugin/broker_service.h"
+
+#include <arpa/inet.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "base/text.h"
+
+namespace goplugin {
+namespace {
+
+// The servers are on this machine: if one doesn't answer at once, trying again soon is cheap.
+constexpr int kFirstReconnectMs = 100;
+constexpr int kMaxReconnectMs = 1000;
+
+// gRPC reads targets as URIs.
+std::string PercentEncode(std::string_view path) {
+  std::string out;
+  for (const char c : path) {
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+        std::string_view("/-._~").find(c) != std::string_view::npos) {
+      out.push_back(c);
+    } else {
+      absl::StrAppendFormat(&out, "%%%02X", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+absl::StatusOr<std::string> UnixTarget(std::string_view path) {
+  if (!path.starts_with('/') || path.size() >= sizeof(sockaddr_un{}.sun_path) ||
+      path.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError("the host named a unix socket without a proper path");
+  }
+  return base::Cat("unix:", PercentEncode(path));
+}
+
+// "1.2.3.4:5" or "[::1]:5".
+absl::StatusOr<std::string> TcpTarget(std::string_view address) {
+  const absl::Status bad =
+      absl::InvalidArgumentError("the host named a TCP address that is not number:port");
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos) return bad;
+  const std::string_view port_text = address.substr(colon + 1);
+  int port = 0;
+  if (port_text.empty() || !std::ranges::all_of(port_text, absl::ascii_isdigit) ||
+      !absl::SimpleAtoi(base::ToAbsl(port_text), &port) || port < 1 || port > 65535) {
+    return bad;
+  }
+  const std::string_view shown = address.substr(0, colon);
+  const bool bracketed = shown.starts_with('[') && shown.ends_with(']') && shown.size() > 2;
+  const std::string host(bracketed ? shown.substr(1, shown.size() - 2) : shown);
+  unsigned char parsed[sizeof(in6_addr)];
+  // inet_pton reads up to the first NUL only.
+  if (host.find('\0') != std::string::npos ||
+      inet_pton(bracketed ? AF_INET6 : AF_INET, host.c_str(), parsed) != 1) {
+    return bad;
+  }
+  return bracketed ? base::Cat("ipv6:%5B", host, "%5D:", port)
+                   : base::Cat("ipv4:", host, ":", port);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> DialTarget(std::string_view network, std::string_view address) {
+  if (network == "unix") return UnixTarget(address);
+  if (network == "tcp") return TcpTarget(address);
+  return absl::InvalidArgumentError("the host named a server on an unknown kind of network");
+}
+
+BrokerService::BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentials,
+                             absl::Duration idle_timeout, Leaving* leaving, base::Logger* logger)
+    : credentials_(std::move(credentials)), leaving_(leaving), logger_(logger) {
+  arguments_.SetMaxReceiveMessageSize(-1);
+  arguments_.SetMaxSendMessageSize(-1);
+  arguments_.SetSslTargetNameOverride("localhost");
+  arguments_.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments_.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  // The environment's proxies are not for us.
+  arguments_.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A retry is its caller's decision, and would cost a second copy of each request until it is
+  // answered.
+  arguments_.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // Not shared between channels, so that a channel's end closes its connection.
+  arguments_.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  if (idle_timeout < absl::Hours(24)) {
+    arguments_.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS,
+                      static_cast<int>(absl::ToInt64Milliseconds(idle_timeout)));
+  }
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> BrokerService::Dial(std::uint32_t service_id,
+                                                                   absl::Duration timeout) {
+  std::string target;
+  {
+    const auto known_or_hopeless = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      return stopped_ || (host_seen_ && streams_.empty()) || targets_.contains(service_id);
+    };
+    absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(&known_or_hopeless), std::min(timeout, kMaxDialWait));
+    if (stopped_ || (host_seen_ && streams_.empty())) {
+      return absl::UnavailableError("the connection to the host has ended");
+    }
+    auto told = targets_.extract(service_id);
+    if (told.empty()) {
+      return absl::DeadlineExceededError(
+          base::Cat("the host did not say in time where its server ", service_id, " is"));
+    }
+    ASSIGN_OR_RETURN(target, std::move(told.mapped()));
+  }
+  return grpc::CreateCustomChannel(target, credentials_, arguments_);
+}
+
+bool BrokerService::host_seen() const {
+  absl::MutexLock lock(&mutex_);
+  return host_seen_;
+}
+
+void BrokerService::Stop() {
+  absl::MutexLock lock(&mutex_);
+  stopped_ = true;
+  for (grpc::ServerContext* stream : streams_) stream->TryCancel();
+}
+
+grpc::Status BrokerService::StartStream(
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<plugin::ConnInfo, plugin::ConnInfo>* stream) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopped_) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the plugin is leaving");
+    host_seen_ = true;
+    streams_.insert(context);
+  }
+  stream->SendInitialMetadata();
+  plugin::ConnInfo info;
+  while (stream->Read(&info)) Remember(info);
+
+  absl::MutexLock lock(&mutex_);
+  streams_.erase(context);
+  if (streams_.empty() && !stopped_) leaving_->Leave(LeaveReason::kHostGone);
+  return grpc::Status::OK;
+}
+
+void BrokerService::Remember(const plugin::ConnInfo& info) {
+  if (info.has_knock()) return;
+  absl::StatusOr<std::string> target = DialTarget(info.network(), info.address());
+  if (!target.ok()) {
+    logger_->Warn(base::ToStd(target.status().message()),
+                  {{"service_id", base::Cat(info.service_id())}});
+  }
+  absl::MutexLock lock(&mutex_);
+  // If the host says it twice, the later word counts: Go's net package may have moved the server.
+  targets_.insert_or_assign(info.service_id(), std::move(target));
+  if (targets_.size() > kMaxWaitingServers) targets_.erase(targets_.begin());
+}
+
+}  // namespace goplugin

@@ -1,0 +1,38 @@
+// What a plugin changes in its own process, so that key material doesn't leave it and signals meant
+// for its host don't end it. All of it is for the start of main, before there are other threads.
+#ifndef GOPLUGIN_PROCESS_H_
+#define GOPLUGIN_PROCESS_H_
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "goplugin/handshake.h"
+#include "goplugin/posix.h"
+
+namespace goplugin {
+
+// No core file, ever (soft and hard limit 0), and no other process of the same user may read this
+// one's memory or attach to it (not dumpable).
+absl::Status ForbidDumps();
+
+// Keeps all memory from being swapped out, pages locked as they are touched, if the host asks for
+// it (BAO_PLUGIN_MLOCK_ENABLED or VAULT_PLUGIN_MLOCK_ENABLED is true). FAILED_PRECONDITION, with
+// nothing locked, if a limit stands in the way: locking up to a limit would make later allocations
+// fail.
+absl::Status LockMemoryIfAsked(const Environment& environment);
+
+// The host's environment is inherited whole. Takes out what would steer our libraries: gRPC's
+// variables (traces that print payloads, cipher lists) and OpenSSL's configuration, which can load
+// code.
+void ForgetLibrarySettings();
+
+// Ignores SIGINT, which a terminal sends to the host's whole process group, and SIGPIPE. Blocks
+// SIGTERM in this and all later threads, and returns a descriptor that is readable once SIGTERM has
+// come.
+absl::StatusOr<Fd> TakeOverSignals();
+
+// Points stdout to nowhere, after the handshake.
+void SilenceStdout();
+
+}  // namespace goplugin
+
+#endif  // GOPLUGIN_PROCESS_H_

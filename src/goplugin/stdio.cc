@@ -1,0 +1,22 @@
+#include "goplugin/stdio.h"
+
+namespace goplugin {
+
+grpc::Status StdioService::StreamStdio(grpc::ServerContext* /*context*/,
+                                       const google::protobuf::Empty* /*request*/,
+                                       grpc::ServerWriter<plugin::StdioData>* stream) {
+  stream->SendInitialMetadata();
+  absl::MutexLock lock(&mutex_);
+  const std::uint64_t mine = ++newest_;
+  const auto over = [&]()
+                        ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopped_ || newest_ != mine; };
+  mutex_.Await(absl::Condition(&over));
+  return grpc::Status::OK;
+}
+
+void StdioService::Stop() {
+  absl::MutexLock lock(&mutex_);
+  stopped_ = true;
+}
+
+}  // namespace goplugin
