@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 Fields = dict[str, Any]
-Pairs = list[tuple[str, Any]]
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "records"
 FIELDS = ("keys", "current_kid", "jwe_mapping", "private_jwks")
@@ -58,6 +57,11 @@ def decode(text: str) -> Any:
     return json.loads(base64.b64decode(text, validate=True))
 
 
+def encode(text: str) -> str:
+    """JSON text as a base64 field."""
+    return base64.b64encode(text.encode()).decode()
+
+
 def keys_of(record: Fields, name: str) -> list[dict[str, Any]]:
     """The JWKs of the set `name`."""
     return decode(record[name])["keys"]
@@ -73,37 +77,54 @@ def pairs_of(record: Fields) -> set[tuple[str, str, str]]:
 
 
 def key_texts(record: Fields, name: str) -> dict[str, str]:
-    """Each JWK's JSON by kid: members in their order and values as written, without white space."""
-    keys = dict(ordered(record, name))["keys"]
-    return {dict(key)["kid"]: json.dumps(key) for key in keys}
+    """The JSON text of each JWK of a set, exactly as it stands there, by kid."""
+    texts = _elements(_members(text_of(record, name))["keys"])
+    return {json.loads(text)["kid"]: text for text in texts}
 
 
-def other_members(record: Fields, name: str) -> str:
-    """What a JWKS (or jwe_mapping) holds beside keys and payload_jwe_kid, in order."""
-    pairs = ordered(record, name)
-    names = [key for key, _ in pairs]
-    kept = [pair for pair in pairs if pair[0] not in ("keys", "payload_jwe_kid")]
-    return json.dumps([names, kept])
+def other_members(record: Fields, name: str) -> list[tuple[str, str]]:
+    """The members of a set or of jwe_mapping in their order, each with its text; but for keys and
+    payload_jwe_kid, whose place alone counts."""
+    changing = ("keys", "payload_jwe_kid")
+    return [(member, "" if member in changing else text)
+            for member, text in _members(text_of(record, name)).items()]
 
 
-def ordered(record: Fields, name: str) -> Pairs:
-    text = record[name]
-    if name in SETS:
-        text = base64.b64decode(text, validate=True).decode()
-    return json.loads(text, object_pairs_hook=list, parse_float=_Literal)
+def text_of(record: Fields, name: str) -> str:
+    """The JSON text of a set, or of jwe_mapping."""
+    return base64.b64decode(record[name], validate=True).decode() if name in SETS else record[name]
 
 
-class _Literal(float):
-    """A number that prints as it was written."""
+_SPACE = re.compile(r"[ \t\r\n]*")
+_scan = json.JSONDecoder().raw_decode
 
-    def __init__(self, text: str):
-        self.text = text
 
-    def __new__(cls, text: str) -> _Literal:
-        return super().__new__(cls, text)
+def _members(text: str) -> dict[str, str]:
+    """The text of each member of a JSON object."""
+    found, at = {}, _skip(text, 0, "{")
+    while text[at] != "}":
+        name, at = _scan(text, at)
+        start = _skip(text, at, ":")
+        _, end = _scan(text, start)
+        found[name] = text[start:end]
+        at = _skip(text, end, ",")
+    return found
 
-    def __repr__(self) -> str:
-        return self.text
+
+def _elements(text: str) -> list[str]:
+    """The text of each element of a JSON array."""
+    found, at = [], _skip(text, 0, "[")
+    while text[at] != "]":
+        _, end = _scan(text, at)
+        found.append(text[at:end])
+        at = _skip(text, end, ",")
+    return found
+
+
+def _skip(text: str, at: int, mark: str) -> int:
+    """Past white space, and past `mark` and the white space after it if it comes next."""
+    at = _SPACE.match(text, at).end()
+    return _SPACE.match(text, at + 1).end() if text[at] == mark else at
 
 
 def kid_time(kid: str) -> float:
