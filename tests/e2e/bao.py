@@ -124,14 +124,15 @@ class Server:
     running: list[Server] = []
 
     def __init__(self, storage: str, plugins: Mapping[str, pathlib.Path], settings: str = "",
-                 environment: Mapping[str, str] | None = None):
+                 install: Mapping[str, pathlib.Path] | None = None, initialises_itself: bool = False):
         if storage not in ("dev", "raft"):
             raise ValueError(storage)
         self.storage = storage
         self.token = ROOT_TOKEN
         self._plugins = dict(plugins)
         self._settings = settings
-        self._environment = dict(environment or {})
+        self._install = dict(plugins) | dict(install or {})
+        self._initialises_itself = initialises_itself
         self._unseal_key = ""
         self.log_mark = 0
         self._stack = contextlib.ExitStack()
@@ -144,9 +145,14 @@ class Server:
 
     @classmethod
     def raft(cls, plugins: Mapping[str, pathlib.Path], settings: str = "",
-             environment: Mapping[str, str] | None = None) -> Server:
-        """One node on disk, initialised and unsealed, each plugin registered by its SHA-256."""
-        return cls("raft", plugins, settings, environment)
+             install: Mapping[str, pathlib.Path] | None = None,
+             initialises_itself: bool = False) -> Server:
+        """One node on disk, initialised and unsealed, each plugin registered by its SHA-256.
+
+        `settings` is more server configuration, `install` more binaries for the plugin directory.
+        With `initialises_itself` the server is only started: `settings` do the rest.
+        """
+        return cls("raft", plugins, settings, install, initialises_itself)
 
     # Life -------------------------------------------------------------------------------------
 
@@ -158,7 +164,7 @@ class Server:
         for folder in (self.plugin_dir, self.socket_dir, self.home / "raft"):
             folder.mkdir()
         self.log_path = self.home / "server.log"
-        for name, binary in self._plugins.items():
+        for name, binary in self._install.items():
             self.install(binary, name)
         Server.running.append(self)
         self._stack.callback(Server.running.remove, self)
@@ -166,7 +172,7 @@ class Server:
         with contextlib.ExitStack() as failing:
             failing.callback(self._stack.close)
             self.start()
-            if self.storage == "raft":
+            if self.storage == "raft" and not self._initialises_itself:
                 self._initialise()
                 for name, binary in self._plugins.items():
                     self.register(name, binary)
@@ -197,7 +203,7 @@ class Server:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self.environment() | self._environment, cwd=self.home, start_new_session=True,
+                env=self.environment(), cwd=self.home, start_new_session=True,
                 preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM))
 
     def _command(self) -> list[str]:
