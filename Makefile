@@ -8,10 +8,10 @@ next   := build/openbao-plugin-secrets-mek-next
 jobs   := $(shell nproc)
 pytest := build/venv/bin/python -B -m pytest -c tests/e2e/pytest.ini
 
-# configure PRESET: CMake, with ccache where there is one.
+# configure PRESET [VERSION]: CMake, with ccache where there is one.
 define configure
-	cmake --preset $(1) --log-level=WARNING \
-	  $$(command -v ccache >/dev/null && echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+	cmake --preset $(1) --log-level=WARNING -DMEK_VERSION_OVERRIDE=$(2) \
+	  $$(command -v ccache >/dev/null && echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache) >/dev/null
 endef
 
 .PHONY: help
@@ -68,10 +68,16 @@ demo: deps-test build ## see it work on a real OpenBao, in half a minute
 clean: ## remove all that was built or fetched
 	rm -rf build build-asan build-tsan build-debug build-coverage
 
-# The same plugin with a higher version, to test an upgrade.
+# The same plugin with a higher version, to test an upgrade: one file compiled anew, and linked.
 .PHONY: $(next)
-$(next): deps-build
-	cmake --build --preset release -j $(jobs) --target $(notdir $(next))
+$(next): build
+	@[[ $@ -nt $(plugin) ]] || { set -e; \
+	  $(call configure,release,99.0.0); \
+	  cmake --build --preset release -j $(jobs) --target $(notdir $(plugin)); \
+	  cp $(plugin) $@.new; \
+	  $(call configure,release); \
+	  cmake --build --preset release -j $(jobs) --target $(notdir $(plugin)); \
+	  mv $@.new $@; touch $@; }
 
 .PHONY: deps-build deps-test deps-lint
 deps-build deps-test deps-lint: deps-%:
