@@ -18,7 +18,7 @@ namespace mek {
 
 // {"schema":`schema`, members of `body` …, "sha256":"…"}. `body` is an object without these two
 // names. INTERNAL if a string is not UTF-8, or it couldn't be read back.
-absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, const base::Json& body);
+absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body);
 
 // The members as written, schema and sha256 included. `what` names the entry in messages ("version
 // 7"). FAILED_PRECONDITION if the schema is newer than `schema` or a member is none of `members`

@@ -25,6 +25,8 @@ struct PathOperation {
   // On a standby, answered with ReadOnlyStorage() before anything is read, so that the host forwards it:
   // for all that writes, and for reads of what only the active node knows.
   bool active_node_only = false;
+  // Parameters are neither checked nor given to the handler: for what is refused whatever they are.
+  bool any_parameters = false;
 };
 
 // One path of a mount: what it is, takes and does. Everything the help and the OpenAPI document say comes

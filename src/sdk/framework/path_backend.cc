@@ -12,12 +12,15 @@
 namespace openbao {
 namespace {
 
-// The host leaves the marks of a listing among the parameters (?list=true).
-base::Json WithoutListMarks(const base::Json& data) {
-  base::Json rest = data;
-  rest.erase("list");
-  rest.erase("scan");
-  return rest;
+base::Json Parameters(const Request& request, const PathOperation& operation) {
+  if (operation.any_parameters) return base::Json::object();
+  base::Json data = request.data;
+  if (operation.operation == Operation::kList || operation.operation == Operation::kScan) {
+    // The host leaves the marks of a listing among the parameters (?list=true).
+    data.erase("list");
+    data.erase("scan");
+  }
+  return data;
 }
 
 }  // namespace
@@ -32,7 +35,7 @@ absl::StatusOr<bool> PathBackend::IsStandby() {
   if (standby == Standby::kUnknown) {
     ASSIGN_OR_RETURN(const bool answer, system_.PerformanceStandby());
     standby = answer ? Standby::kYes : Standby::kNo;
-    standby_.store(standby);
+    if (standby_.exchange(standby) == Standby::kUnknown && !answer && config_.on_active) config_.on_active();
   }
   return standby == Standby::kYes;
 }
@@ -68,10 +71,8 @@ absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& req
       ASSIGN_OR_RETURN(const bool standby, IsStandby());
       if (standby) return ReadOnlyStorage();
     }
-    const bool listing = operation == Operation::kList || operation == Operation::kScan;
     ASSIGN_OR_RETURN(const FieldData data,
-                     listing ? FieldData::Parse(path.fields, WithoutListMarks(request.data), *captured)
-                             : FieldData::Parse(path.fields, request.data, *captured));
+                     FieldData::Parse(path.fields, Parameters(request, *serves), *captured));
     return serves->handler(request, data);
   }
   return path_found ? UnsupportedOperation() : UnsupportedPath();

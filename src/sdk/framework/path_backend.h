@@ -21,6 +21,8 @@ class PathBackend : public Backend {
     std::string description;  // the root help's text
     std::vector<Path> paths;
     SpecialPaths special;
+    // This node turned out to be no standby. Called once, before the first request is served.
+    std::function<void()> on_active;
     // The host's tick, every 60 s on the active node.
     std::function<absl::Status(const Request&)> on_tick;
     std::function<void(std::string_view key)> on_invalidate;

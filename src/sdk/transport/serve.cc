@@ -1,6 +1,9 @@
 #include "sdk/transport/serve.h"
 
+#include <iostream>
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "goplugin/serve.h"
@@ -39,9 +42,29 @@ class MultiplexingService final : public pluginutil::multiplexing::PluginMultipl
   }
 };
 
+std::string HowToRun(const BackendPlugin& plugin) {
+  return absl::StrCat(
+      "A secrets engine that OpenBao starts itself. Put it into the server's plugin_directory, then:\n\n"
+      "  bao plugin register -sha256=$(sha256sum ", plugin.name, " | cut -d' ' -f1) \\\n"
+      "      -version=", plugin.version, " -command=", plugin.name, " secret mek\n"
+      "  bao secrets enable mek\n");
+}
+
 }  // namespace
 
-int ServeBackend(const BackendPlugin& plugin) {
+int ServeBackend(const BackendPlugin& plugin, int argc, char** argv) {
+  const std::string how_to_run = HowToRun(plugin);
+  for (std::string_view argument : std::span(argv, static_cast<std::size_t>(argc)).subspan(1)) {
+    if (argument == "--version") {
+      std::cout << plugin.name << " " << plugin.version << "\n";
+      return 0;
+    }
+    if (argument == "--help" || argument == "-h") {
+      std::cout << plugin.name << " " << plugin.version << "\n\n" << how_to_run;
+      return 0;
+    }
+  }
+
   VersionService version(plugin.version);
   MultiplexingService multiplexing;
   std::unique_ptr<BackendService> backend;
@@ -52,11 +75,7 @@ int ServeBackend(const BackendPlugin& plugin) {
   config.protocol_version = kProtocolVersion;
   config.program_name = plugin.name;
   config.program_version = plugin.version;
-  config.how_to_run = absl::StrCat(
-      "It is a secrets engine that OpenBao starts itself. Put it into the server's plugin_directory, then:\n\n"
-      "  bao plugin register -sha256=$(sha256sum ", plugin.name, " | cut -d' ' -f1) \\\n"
-      "      -version=", plugin.version, " -command=", plugin.name, " secret mek\n"
-      "  bao secrets enable mek\n");
+  config.how_to_run = how_to_run;
   config.register_services = [&](grpc::ServerBuilder& builder, goplugin::Broker& broker,
                                  base::Logger& logger) {
     backend = std::make_unique<BackendService>(

@@ -13,9 +13,9 @@ struct BackendPlugin {
   BackendFactory factory;
 };
 
-// Serves a secrets engine to OpenBao until the host is done with it. Call it from main, first of all.
-// Returns the exit code.
-int ServeBackend(const BackendPlugin& plugin);
+// Serves a secrets engine to OpenBao until the host is done with it; answers --version and --help to people.
+// Call it from main, first of all. Returns the exit code.
+int ServeBackend(const BackendPlugin& plugin, int argc, char** argv);
 
 }  // namespace openbao
 

@@ -47,6 +47,9 @@ absl::Status Outcome(std::string_view call, const grpc::Status& transport, const
   if (absl::StrContains(err, "transaction commit failed")) {
     return absl::AbortedError(base::Cat("storage ", call, ": another change won; try again"));
   }
+  if (absl::StrContains(err, "value being too large")) {
+    return absl::ResourceExhaustedError(base::Cat("storage ", call, ": ", err));
+  }
   return absl::InternalError(base::Cat("storage ", call, " failed: ", err));
 }
 

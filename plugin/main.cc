@@ -1,0 +1,16 @@
+#include "base/clock.h"
+#include "base/random.h"
+#include "engine/engine.h"
+#include "sdk/transport/serve.h"
+
+int main(int argc, char** argv) {
+  base::SystemClock clock;
+  base::OpensslRandom random;
+  return openbao::ServeBackend({
+      .name = "openbao-plugin-secrets-mek",
+      .version = MEK_VERSION,
+      .factory = [&](const openbao::BackendConfig& config) {
+        return engine::NewEngine(config, MEK_VERSION, {&clock, &random, config.logger});
+      },
+  }, argc, argv);
+}

@@ -1,0 +1,44 @@
+#ifndef ENGINE_ARCHIVE_STORE_H_
+#define ENGINE_ARCHIVE_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "engine/remembered.h"
+#include "mek/archive.h"
+#include "sdk/logical/storage.h"
+
+namespace engine {
+
+// The keys that left the record's sets, one entry "archive/KID" a kid ('.' in a kid stands as '~', since
+// the host refuses ".." in a key). Thread-safe; Add is called by one at a time, who holds the mount's lock.
+class ArchiveStore {
+ public:
+  using Kids = std::shared_ptr<const std::set<std::string>>;
+
+  void MayRemember() { kids_.Allow(); }
+  void Invalidate() { kids_.Forget(); }
+
+  absl::StatusOr<Kids> List(openbao::Storage& storage);
+  // nullopt if nothing of that kid is archived.
+  absl::StatusOr<std::optional<mek::ArchiveEntry>> Get(openbao::Storage& storage, const std::string& kid);
+  // Archives keys that are about to leave with version `version`. Idempotent. FAILED_PRECONDITION, with
+  // nothing written for that kid, if another k is archived under the same set and kid.
+  absl::Status Add(openbao::Storage& storage, std::vector<mek::SetKey> keys, absl::Time now,
+                   std::uint64_t version, mek::DropReason reason);
+
+ private:
+  Remembered<Kids> kids_;
+};
+
+// The latest time in a kid that is a UUIDv1.
+std::optional<absl::Time> LatestKidTime(const std::set<std::string>& kids);
+
+}  // namespace engine
+
+#endif  // ENGINE_ARCHIVE_STORE_H_

@@ -1,0 +1,45 @@
+#include "engine/fair_lock.h"
+
+#include <algorithm>
+
+#include "absl/time/time.h"
+
+namespace engine {
+namespace {
+
+// How often a waiter looks whether its caller has gone.
+constexpr absl::Duration kLookAround = absl::Milliseconds(100);
+
+}  // namespace
+
+absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* context) {
+  absl::MutexLock lock(&mutex_);
+  if (!held_) {
+    held_ = true;
+    return Holder(this);
+  }
+  Waiter self;
+  queue_.push_back(&self);
+  while (!self.has_lock) {
+    self.turn.WaitWithTimeout(&mutex_, kLookAround);
+    if (!self.has_lock && context != nullptr && context->Cancelled()) {
+      queue_.erase(std::ranges::find(queue_, &self));
+      return absl::CancelledError("the request ended while it waited for its turn; nothing was changed");
+    }
+  }
+  return Holder(this);
+}
+
+void FairLock::Release() {
+  absl::MutexLock lock(&mutex_);
+  if (queue_.empty()) {
+    held_ = false;
+    return;
+  }
+  Waiter* next = queue_.front();
+  queue_.pop_front();
+  next->has_lock = true;
+  next->turn.Signal();
+}
+
+}  // namespace engine

@@ -1,0 +1,150 @@
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "engine/paths.h"
+#include "engine/reply.h"
+#include "engine/union.h"
+#include "mek/record.h"
+#include "mek/rotation.h"
+
+namespace engine {
+namespace {
+
+using base::Json;
+using base::JsonString;
+using openbao::FieldData;
+using openbao::FieldType;
+using openbao::Request;
+using openbao::Response;
+
+constexpr std::string_view kRecordFields[] = {"keys", "current_kid", "jwe_mapping", "private_jwks"};
+
+// The record in what `bao kv get -format=json` prints: {"data":{"data":{…},"metadata":{…}}, …}.
+const Json* RecordOfBackup(const Json& backup) {
+  const auto outer = backup.find("data");
+  if (outer == backup.end() || !outer->is_object()) return nullptr;
+  const auto inner = outer->find("data");
+  return inner != outer->end() && inner->is_object() ? &*inner : nullptr;
+}
+
+absl::StatusOr<mek::Record> ImportedRecord(const FieldData& data) {
+  Json fields = Json::object();
+  for (std::string_view name : kRecordFields) {
+    if (const auto text = data.String(name); text.has_value()) {
+      fields[JsonString(name)] = base::JsonText(*text);
+    }
+  }
+  const Json* backup = data.Object("backup");
+  if (backup == nullptr) return mek::Record::Parse(fields);
+  if (!fields.empty()) {
+    return absl::InvalidArgumentError("give either the four fields or backup, not both");
+  }
+  const Json* record = RecordOfBackup(*backup);
+  if (record == nullptr) {
+    return absl::InvalidArgumentError(
+        "backup: expected what `bao kv get -format=json` prints, with the record under data.data");
+  }
+  return mek::Record::Parse(*record);
+}
+
+absl::StatusOr<std::optional<Response>> Import(Mount& mount, const Request& request,
+                                               const FieldData& data) {
+  ASSIGN_OR_RETURN(const mek::Record imported, ImportedRecord(data));
+  const bool drop = data.String("newer_keys") == "drop";
+  ASSIGN_OR_RETURN(
+      const Outcome outcome,
+      mount.Apply(request, WriteOptions::From(data),
+                  [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+                    Change change{.record = imported.Clone(), .operation = ""};
+                    if (live.has_value()) {
+                      if (!data.Bool("force").value_or(false)) {
+                        return absl::FailedPreconditionError(
+                            base::Cat("there is a record, at version ", live->number,
+                                      ": with force=true the imported one takes its place, as a new version"));
+                      }
+                      ASSIGN_OR_RETURN(change, WithNewerKeys(mount, *request.storage,
+                                                             std::move(change.record), *live, drop));
+                    }
+                    change.operation = "import";
+                    for (std::string& warning : change.record.Warnings(mount.Now())) {
+                      change.warnings.push_back(std::move(warning));
+                    }
+                    return change;
+                  }));
+  return ChangeReply(outcome, std::nullopt);
+}
+
+absl::StatusOr<std::optional<Response>> Init(Mount& mount, const Request& request, const FieldData& data) {
+  ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
+  ASSIGN_OR_RETURN(
+      const Outcome outcome,
+      mount.Apply(request, WriteOptions::From(data),
+                  [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+                    if (live.has_value()) {
+                      return absl::FailedPreconditionError(
+                          base::Cat("there is a record, at version ", live->number,
+                                    ": init makes the first one only; to get a new key, rotate"));
+                    }
+                    ASSIGN_OR_RETURN(const mek::NewKey key,
+                                     mek::GenerateKey(nullptr, std::nullopt, config.private_jwks,
+                                                      mount.Now(), mount.random()));
+                    ASSIGN_OR_RETURN(mek::Record record, mek::Init(key));
+                    return Change{.record = std::move(record), .operation = "init"};
+                  }));
+  return ChangeReply(outcome, outcome.dry_run ? std::optional<std::string>("") : std::nullopt);
+}
+
+}  // namespace
+
+std::vector<openbao::Path> ImportPaths(Mount& mount) {
+  openbao::Path import;
+  import.pattern = "import";
+  import.synopsis = "Adopt an existing record.";
+  import.description =
+      "Give the four fields, or backup=@mek_backup.json as `bao kv get -format=json` prints the record. It is\n"
+      "checked against every rule of its readers and kept byte for byte.";
+  import.fields = WriteFields();
+  import.fields.push_back({.name = "keys",
+                           .type = FieldType::kString,
+                           .description = "Base64 of the JSON key set of the MEKs, the current one first."});
+  import.fields.push_back(
+      {.name = "current_kid", .type = FieldType::kString, .description = "The kid of the first key of keys."});
+  import.fields.push_back({.name = "jwe_mapping",
+                           .type = FieldType::kString,
+                           .description = "JSON text with payload_jwe_kid, which equals current_kid."});
+  import.fields.push_back({.name = "private_jwks",
+                           .type = FieldType::kString,
+                           .description = "Base64 of the JSON key set of the payload keys."});
+  import.fields.push_back({.name = "backup",
+                           .type = FieldType::kObject,
+                           .description = "In place of the four fields: the record as `bao kv get -format=json` "
+                                          "prints it (backup=@FILE). Other fields in it are kept."});
+  import.fields.push_back({.name = "force",
+                           .type = FieldType::kBool,
+                           .description = "Import even where there is a record; newer_keys says what becomes "
+                                          "of its keys."});
+  import.fields.push_back(NewerKeysField());
+  import.operations.push_back({.operation = openbao::Operation::kUpdate,
+                               .handler = [&mount](const Request& request, const FieldData& data) {
+                                 return Import(mount, request, data);
+                               },
+                               .summary = "Adopt a record.",
+                               .active_node_only = true});
+
+  openbao::Path init;
+  init.pattern = "init";
+  init.synopsis = "Make a fresh record where there is none: a first key in each set.";
+  init.fields = WriteFields();
+  init.operations.push_back({.operation = openbao::Operation::kUpdate,
+                             .handler = [&mount](const Request& request, const FieldData& data) {
+                               return Init(mount, request, data);
+                             },
+                             .summary = "Make the first record.",
+                             .active_node_only = true});
+  return {import, init};
+}
+
+}  // namespace engine

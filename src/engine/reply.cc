@@ -1,0 +1,48 @@
+#include "engine/reply.h"
+
+#include "mek/document.h"
+
+namespace engine {
+
+using base::Json;
+using base::JsonText;
+
+openbao::Response ChangeReply(const Outcome& outcome, const std::optional<std::string>& current_kid) {
+  const mek::VersionDoc& doc = outcome.version.doc;
+  openbao::Response response;
+  response.data = Json{
+      {"version", outcome.version.number},
+      {"current_kid", JsonText(current_kid.value_or(doc.record.current_kid()))},
+      {"previous_kid", JsonText(doc.previous_kid)},
+      {"staged_kid", JsonText(doc.staged_kid.value_or(""))},
+      {"key_count", doc.record.set(mek::Set::kKeys).keys().size()},
+      {"created_time", TimeOrEmpty(doc.created_time)},
+      {"effective_time", TimeOrEmpty(doc.effective_time)},
+  };
+  response.warnings = outcome.warnings;
+  if (outcome.dry_run) {
+    response.data["dry_run"] = true;
+    response.warnings.emplace_back("dry run: nothing was changed");
+  }
+  return response;
+}
+
+Json VersionMetadata(const Version& version) {
+  return Json{{"created_time", TimeOrEmpty(version.doc.created_time)},
+              {"custom_metadata", nullptr},
+              // The agent takes a version without this member for a deleted one.
+              {"deletion_time", ""},
+              {"destroyed", false},
+              {"version", version.number}};
+}
+
+Json TimeOrEmpty(const std::optional<absl::Time>& time) {
+  return JsonText(time.has_value() ? mek::TimeText(*time) : "");
+}
+
+std::string DurationText(absl::Duration duration) {
+  const absl::Duration seconds = absl::Trunc(duration, absl::Seconds(1));
+  return seconds == absl::ZeroDuration() ? "0s" : absl::FormatDuration(seconds);
+}
+
+}  // namespace engine

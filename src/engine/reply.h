@@ -1,0 +1,30 @@
+// What replies have in common. Times are RFC 3339 in UTC, ages and periods durations such as "48h" or
+// "1h2m3s"; no reply made here holds key material.
+#ifndef ENGINE_REPLY_H_
+#define ENGINE_REPLY_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "base/json.h"
+#include "engine/mount.h"
+#include "sdk/logical/request.h"
+
+namespace engine {
+
+// The answer to a write: version, current_kid, previous_kid, staged_kid, key_count, created_time,
+// effective_time and, for a dry run, dry_run. A dry run shows neither a new kid nor a new version.
+openbao::Response ChangeReply(const Outcome& outcome, const std::optional<std::string>& current_kid);
+
+// KV v2's metadata of one version (`bao kv get`).
+base::Json VersionMetadata(const Version& version);
+
+// "" if there is no time: the CLI shows n/a.
+base::Json TimeOrEmpty(const std::optional<absl::Time>& time);
+
+std::string DurationText(absl::Duration duration);
+
+}  // namespace engine
+
+#endif  // ENGINE_REPLY_H_

@@ -1,0 +1,62 @@
+#include "engine/union.h"
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "mek/rotation.h"
+
+namespace engine {
+namespace {
+
+// The keys of `target` that an operator has retired since.
+absl::StatusOr<std::set<mek::KeyRef>> Retired(Mount& mount, openbao::Storage& storage,
+                                              const mek::Record& target, const mek::Record& live) {
+  std::set<mek::KeyRef> retired;
+  for (const mek::SetKey& key : mek::KeysMissingIn(target, live)) {
+    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
+                     mount.archive().Get(storage, key.jwk.kid()));
+    const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
+    if (archived != nullptr && archived->reason == mek::DropReason::kRetired) {
+      retired.insert({key.set, key.jwk.kid()});
+    }
+  }
+  return retired;
+}
+
+std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
+  std::set<std::string> kids;
+  for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
+  return absl::StrCat("what was sealed with the keys of ", absl::StrJoin(kids, ", "),
+                      " can't be opened by readers any more: these keys left the record for the archive");
+}
+
+}  // namespace
+
+openbao::Field NewerKeysField() {
+  return {.name = "newer_keys",
+          .type = openbao::FieldType::kString,
+          .description = "What becomes of live keys that the record lacks: \"keep\" them at the end of each "
+                         "set (the default), or \"drop\" them into the archive.",
+          .allowed = {"keep", "drop"}};
+}
+
+absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
+                                     const Version& live, bool drop) {
+  if (!drop) {
+    ASSIGN_OR_RETURN(const std::set<mek::KeyRef> retired,
+                     Retired(mount, storage, target, live.doc.record));
+    ASSIGN_OR_RETURN(mek::Record record, mek::RollbackKeeping(target, live.doc.record, retired));
+    return Change{.record = std::move(record), .operation = ""};
+  }
+  const std::vector<mek::SetKey> dropped = mek::KeysMissingIn(live.doc.record, target);
+  Change change{.record = std::move(target), .operation = ""};
+  if (!dropped.empty()) change.warnings.push_back(DropWarning(dropped));
+  return change;
+}
+
+}  // namespace engine
