@@ -1,5 +1,6 @@
 #include "goplugin/serve.h"
 
+#include <grpc/grpc.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -91,6 +92,9 @@ absl::Status Run(const ServeConfig& config, const Environment& environment, base
   ASSIGN_OR_RETURN(const Fd signals, TakeOverSignals());
   ASSIGN_OR_RETURN(const HandshakeRequest request, ReadHandshake(environment));
   const GrpcLogToLogger grpc_log(logger);
+  // Kept to the process's end: gRPC's own tear-down can wait 10 s for its backup poller, and by then the
+  // host would have killed us.
+  grpc_init();
   Leaving leaving;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                    Server::Start(config, request, clock, &leaving, logger));
