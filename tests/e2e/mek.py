@@ -62,6 +62,7 @@ class Mek:
     def snapshot(self) -> tuple[dict[str, Any], list[str]]:
         """All that a refused request must leave alone: the live envelope and the list of versions."""
         live = self.read(f"data/{SECRET}")
+        assert live.status in (200, 404), live
         return live.data, self.list("versions").data.get("keys", [])
 
 

@@ -65,7 +65,6 @@ def test_every_broken_record_has_its_refusal() -> None:
 def test_a_good_record_is_adopted_as_it_is(mek: Mek, sample: Sample) -> None:
     mek.import_record(sample.data)
     assert mek.record() == sample.data
-    assert list(mek.record()) == list(sample.data) or sample.has_just_the_fields
     assert mek.version() == 1
 
 

@@ -195,8 +195,8 @@ def test_path_help_of_the_mount_names_every_path(mek: Mek) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_path_help_of_each_path(mek: Mek, path: str) -> None:
     out = mek.server.cli("path-help", f"mek/{path}").ok().out
-    assert "DESCRIPTION" in out
-    assert len(out) > 200
+    assert "OPERATIONS" in out
+    assert len(out) > 80
 
 
 def test_openapi_has_every_path(mek: Mek) -> None:
