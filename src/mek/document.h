@@ -17,7 +17,7 @@
 namespace mek {
 
 // {"schema":`schema`, members of `body` …, "sha256":"…"}. `body` is an object without these two
-// names. INTERNAL if a string is not UTF-8, or it couldn't be read back.
+// names. INTERNAL if a string is not UTF-8, or it is nested too deep to be read back.
 absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body);
 
 // The members as written, schema and sha256 included. `what` names the entry in messages ("version

@@ -1,0 +1,120 @@
+#include "mek/key_set.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/status_matchers.h"
+#include "unit/mek/samples.h"
+
+namespace mek {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing_support::IsOk;
+using ::testing_support::StatusIs;
+
+absl::StatusOr<KeySet> Parse(std::string_view json) {
+  return KeySet::Parse(Set::kKeys, Base64(json));
+}
+
+std::string J(std::string_view kid, int seed) { return std::string(MakeJwk(kid, seed).json()); }
+
+// As Python and editors lay it out, with members around.
+std::string Pretty() {
+  return Cat("{\n  \"version\": 1.0e2,\n  \"k\\u0065ys\": [\n    ", J("a", 1), ",\n    ", J("b", 2),
+             "\n  ],\n  \"owner\": {\"keys\": []}\n}\n");
+}
+
+TEST(KeySet, UntouchedEncodesToTheSameField) {
+  for (const std::string& json : {Jwks({{"a", 1}}), Jwks({{"a", 1}, {"b", 2}}), Pretty(),
+                                  Cat(" {\"keys\":[ ", J("a", 1), " ,\t", J("b", 2), "]}")}) {
+    const absl::StatusOr<KeySet> set = Parse(json);
+    ASSERT_THAT(set, IsOk());
+    EXPECT_EQ(set->json().view(), json);
+    EXPECT_EQ(set->Encode().view(), Base64(json));
+    EXPECT_EQ(set->Clone().Encode(), set->Encode());
+    EXPECT_EQ(set->set(), Set::kKeys);
+  }
+}
+
+TEST(KeySet, EditsKeepEveryOtherByte) {
+  KeySet set = *Parse(Pretty());
+  const std::string head = "{\n  \"version\": 1.0e2,\n  \"k\\u0065ys\": [\n    ";
+  const std::string tail = "\n  ],\n  \"owner\": {\"keys\": []}\n}\n";
+  const std::string gap = ",\n    ";
+
+  set.Prepend(MakeJwk("c", 3));
+  EXPECT_EQ(set.json().view(), head + J("c", 3) + gap + J("a", 1) + gap + J("b", 2) + tail);
+  set.Append(MakeJwk("d", 4));
+  EXPECT_EQ(set.json().view(),
+            head + J("c", 3) + gap + J("a", 1) + gap + J("b", 2) + gap + J("d", 4) + tail);
+  set.MoveToFront("b");
+  EXPECT_THAT(set.Kids(), ElementsAre("b", "c", "a", "d"));
+  set.Remove("b");
+  set.Remove("a");
+  set.Remove("d");
+  EXPECT_EQ(set.json().view(), head + J("c", 3) + tail);
+  set.Append(MakeJwk("e", 5));
+  EXPECT_EQ(set.json().view(), head + J("c", 3) + gap + J("e", 5) + tail);
+  EXPECT_THAT(KeySet::Parse(Set::kKeys, set.Encode().view()), IsOk());
+}
+
+TEST(KeySet, AFirstNeighbourFollowsTheLayoutOfTheOnlyKey) {
+  KeySet compact = *Parse(Jwks({{"a", 1}}));
+  compact.Append(MakeJwk("b", 2));
+  EXPECT_EQ(compact.json().view(), Jwks({{"a", 1}, {"b", 2}}));
+  KeySet lines = *Parse(Cat("{\"keys\":[\n ", J("a", 1), "\n]}"));
+  lines.Prepend(MakeJwk("b", 2));
+  EXPECT_EQ(lines.json().view(), Cat("{\"keys\":[\n ", J("b", 2), ",\n ", J("a", 1), "\n]}"));
+}
+
+TEST(KeySet, EditsOfAnUnknownKidDoNothing) {
+  KeySet set = *Parse(Pretty());
+  set.MoveToFront("x");
+  set.Remove("x");
+  EXPECT_EQ(set.json().view(), Pretty());
+  set.MoveToFront("a");
+  EXPECT_EQ(set.json().view(), Pretty());
+}
+
+TEST(KeySet, FindsByKidByteForByte) {
+  const KeySet set = *Parse(Jwks({{"a", 1}, {"b", 2}}));
+  EXPECT_EQ(set.Find("b")->key(), K(2));
+  EXPECT_EQ(set.Find("B"), nullptr);
+  EXPECT_EQ(set.Index().at("a"), set.Find("a"));
+  EXPECT_EQ(set.Index().size(), 2u);
+}
+
+TEST(KeySet, RefusesWhatIsNoKeySet) {
+  const struct {
+    std::string field;
+    std::string_view message;
+  } kCases[] = {
+      {"", "keys is empty: expected base64 of"},
+      {"%%%", "keys is not base64"},
+      {Base64(Jwks({{"a", 1}})) + "\n", "keys is not base64"},
+      {Base64("{\"keys\":["),
+       "keys does not decode to JSON that readers can rely on: not valid JSON"},
+      {Base64("\xef\xbb\xbf" + Jwks({{"a", 1}})), "byte order mark"},
+      {Base64(Jwks({{"a", 1}}) + '\0'), "NUL"},
+      {Base64(std::string(100, '[') + std::string(100, ']')), "nested deeper than 64"},
+      {Base64("[1]"), "keys decodes to no JSON object with an array \"keys\""},
+      {Base64("{}"), "keys decodes to no JSON object with an array \"keys\""},
+      {Base64("{\"keys\":{}}"), "keys decodes to no JSON object with an array \"keys\""},
+      {Base64("{\"keys\":[]}"), "keys holds no key"},
+      {Base64("{\"keys\":[],\"k\\u0065ys\":[]}"), "stands twice"},
+      {Base64(Jwks({{"a", 1}, {"b", 2}, {"a", 3}})), "keys[2] (kid a): the same kid stands twice"},
+      {Base64(Jwks({{"a", 1}, {"a", 1}})), "keys[1] (kid a): the same kid stands twice"},
+      {Base64("{\"keys\":[7]}"), "keys[0]: not a JSON object"},
+  };
+  for (const auto& broken : kCases) {
+    EXPECT_THAT(
+        KeySet::Parse(Set::kKeys, broken.field),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(broken.message))));
+  }
+}
+
+}  // namespace
+}  // namespace mek

@@ -1,0 +1,198 @@
+#include "mek/version_doc.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_replace.h"
+#include "base/json.h"
+#include "mek/document.h"
+#include "support/status_matchers.h"
+#include "unit/mek/samples.h"
+
+namespace mek {
+namespace {
+
+using ::testing::_;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing_support::IsOk;
+using ::testing_support::StatusIs;
+
+VersionDoc FullDoc() {
+  VersionDoc doc{.record = *Stage(TwoKeys(), MakeNewKey(kNewKid, 5, 15))};
+  doc.operation = "rotate";
+  doc.created_time = kNow + absl::Nanoseconds(123456789);
+  doc.reason = "quarterly \"rotation\" \xc3\xa9";
+  doc.entity_id = "e-1";
+  doc.display_name = "approle";
+  doc.request_id = "r-2";
+  doc.staged_kid = kNewKid;
+  doc.previous_kid = kOldKid;
+  doc.effective_time = kNow + absl::Hours(48);
+  doc.rolled_back_to = 3;
+  doc.Stamp("r-1", 1);
+  doc.Stamp("r-2", 2);
+  return doc;
+}
+
+std::string Text(const VersionDoc& doc) { return std::string(doc.Serialize().value().view()); }
+absl::StatusOr<VersionDoc> Parse(std::string_view text) {
+  return VersionDoc::Parse("version 2", text);
+}
+
+TEST(VersionDoc, SurvivesStorage) {
+  const absl::StatusOr<VersionDoc> doc = Parse(Text(FullDoc()));
+  ASSERT_THAT(doc, IsOk());
+  EXPECT_EQ(Dump(doc->record), Dump(FullDoc().record));
+  EXPECT_EQ(doc->operation, "rotate");
+  EXPECT_EQ(doc->created_time, kNow + absl::Nanoseconds(123456789));
+  EXPECT_EQ(doc->reason, "quarterly \"rotation\" \xc3\xa9");
+  EXPECT_EQ(doc->entity_id, "e-1");
+  EXPECT_EQ(doc->display_name, "approle");
+  EXPECT_EQ(doc->request_id, "r-2");
+  EXPECT_EQ(doc->staged_kid, kNewKid);
+  EXPECT_EQ(doc->previous_kid, kOldKid);
+  EXPECT_EQ(doc->effective_time, kNow + absl::Hours(48));
+  EXPECT_EQ(doc->rolled_back_to, 3u);
+  EXPECT_EQ(doc->AnswerTo("r-1"), 1u);
+  EXPECT_EQ(doc->AnswerTo("r-2"), 2u);
+  EXPECT_EQ(Text(*doc), Text(FullDoc()));
+}
+
+TEST(VersionDoc, OmitsWhatIsNotSet) {
+  VersionDoc doc{.record = TwoKeys()};
+  doc.operation = "init";
+  const std::string text = Text(doc);
+  for (const std::string_view name :
+       {"reason", "entity_id", "display_name", "request_id", "staged_kid", "previous_kid",
+        "effective_time", "rolled_back_to"}) {
+    EXPECT_EQ(text.find(Cat("\"", name, "\"")), std::string::npos) << name;
+  }
+  const absl::StatusOr<VersionDoc> read = Parse(text);
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(read->staged_kid, std::nullopt);
+  EXPECT_EQ(read->created_time, absl::UnixEpoch());
+}
+
+TEST(VersionDoc, KeepsEveryGoodRecord) {
+  for (RecordFile& file : RecordFiles()) {
+    if (!file.valid) continue;
+    VersionDoc doc{.record = *Record::Parse(file.data)};
+    doc.operation = "import";
+    const absl::StatusOr<VersionDoc> read = Parse(Text(doc));
+    ASSERT_THAT(read, IsOk()) << file.name;
+    EXPECT_EQ(Dump(read->record), Dump(file.data)) << file.name;
+  }
+}
+
+TEST(VersionDoc, RemembersTheLast256Requests) {
+  VersionDoc doc = FullDoc();
+  doc.requests.clear();
+  for (std::uint64_t i = 0; i < 300; ++i) doc.Stamp(Cat("r", i), i);
+  EXPECT_EQ(doc.requests.size(), 256u);
+  EXPECT_EQ(doc.AnswerTo("r43"), std::nullopt);
+  EXPECT_EQ(doc.AnswerTo("r44"), 44u);
+  EXPECT_EQ(doc.AnswerTo("r299"), 299u);
+
+  doc.requests.insert(doc.requests.begin(), RequestStamp{"too old", 1});
+  const VersionDoc read = *Parse(Text(doc));
+  EXPECT_EQ(read.requests.size(), 256u);
+  EXPECT_EQ(read.requests.front().id, "r44");
+  EXPECT_EQ(read.requests.back().version, 299u);
+}
+
+TEST(VersionDoc, RefusesToWriteWhatItCouldNotReadBack) {
+  const auto status = [](auto change) {
+    VersionDoc doc = FullDoc();
+    change(doc);
+    return doc.Serialize().status();
+  };
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.operation.clear(); }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("operation is empty")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.staged_kid = doc.record.current_kid(); }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("staged_kid is the current kid")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.staged_kid = "x"; }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("staged_kid is not in both sets")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.reason = "\xff"; }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.effective_time = absl::InfiniteFuture(); }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
+}
+
+// Sealed with a right checksum, as only a faulty writer would do it.
+TEST(VersionDoc, NamesThePartThatIsWrong) {
+  const auto with = [](std::string_view member, std::string_view value) {
+    base::Json body = *base::ParseJson(Text(FullDoc()));
+    body.erase("schema");
+    body.erase("sha256");
+    if (value.empty()) {
+      body.erase(base::JsonString(member));
+    } else {
+      body[base::JsonString(member)] = *base::ParseJson(value);
+    }
+    return Parse(WriteDocument(1, body)->view()).status();
+  };
+  EXPECT_THAT(with("reason", ""), IsOk());
+  const struct {
+    std::string_view member, value, message;
+  } kCases[] = {{"record", "", "record is missing"},
+                {"record", "7", "its record: the record is not a JSON object"},
+                {"record", "{}", "its record: keys is missing"},
+                {"operation", "", "operation is missing"},
+                {"operation", "\"\"", "operation is empty"},
+                {"created_time", "\"today\"", "created_time is not a time"},
+                {"reason", "7", "reason is missing or not a string"},
+                {"staged_kid", "null", "staged_kid is missing or not a string"},
+                {"staged_kid", "\"x\"", "staged_kid is not in both sets"},
+                {"previous_kid", "\"/\"", "previous_kid is no kid"},
+                {"effective_time", "1", "effective_time is missing or not a string"},
+                {"rolled_back_to", "-1", "rolled_back_to is missing or not a whole number"},
+                {"rolled_back_to", "1.5", "rolled_back_to is missing or not a whole number"},
+                {"requests", "", "requests is missing"},
+                {"requests", "{}", "requests is missing, not an array"},
+                {"requests", "[7]", "a request is not a JSON object"},
+                {"requests", "[{\"id\":\"x\"}]", "version is missing"}};
+  for (const auto& bad : kCases) {
+    EXPECT_THAT(with(bad.member, bad.value),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         AllOf(HasSubstr("version 2"), HasSubstr(std::string(bad.message)))))
+        << bad.member;
+  }
+}
+
+TEST(VersionDoc, OfANewerSchemaIsRefusedPolitely) {
+  base::Json body = base::Json::object();
+  body["anything"] = 1;
+  EXPECT_THAT(
+      Parse(WriteDocument(2, body)->view()),
+      StatusIs(
+          absl::StatusCode::kFailedPrecondition,
+          HasSubstr(
+              "written by a newer version of the plugin (schema 2, this one knows 1): upgrade")));
+}
+
+TEST(VersionDoc, NoticesEveryCut) {
+  const std::string good = Text(FullDoc());
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    ASSERT_THAT(Parse(good.substr(0, size)),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 2")))
+        << size;
+  }
+}
+
+TEST(VersionDoc, NoticesEveryFlippedBitAndShowsNoMaterial) {
+  const std::string good = Text(FullDoc());
+  const std::string field(FullDoc().record.set(Set::kKeys).Encode().view().substr(0, 12));
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ 1 << bit);
+      ASSERT_THAT(Parse(bad), StatusIs(absl::StatusCode::kDataLoss, Not(HasSubstr(field)))) << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mek
