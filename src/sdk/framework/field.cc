@@ -48,7 +48,8 @@ std::optional<std::string_view> AsText(const Json& value) {
 
 std::optional<Json> ToUnsigned(const Json& value) {
   std::uint64_t number = 0;
-  if (value.is_number_unsigned()) {
+  if (value.is_number_integer()) {
+    if (!value.is_number_unsigned() && value.get<std::int64_t>() < 0) return std::nullopt;
     number = value.get<std::uint64_t>();
   } else if (const auto text = AsText(value); text.has_value()) {
     const bool digits = !text->empty() && std::ranges::all_of(*text, absl::ascii_isdigit);

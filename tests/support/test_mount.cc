@@ -1,0 +1,93 @@
+#include "support/test_mount.h"
+
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "base/text.h"
+
+namespace testing_support {
+
+using base::Json;
+using openbao::Operation;
+
+void KeptLog::Log(base::LogLevel, std::string_view message, std::initializer_list<base::LogPair> pairs) {
+  absl::MutexLock lock(&mutex_);
+  text_ += message;
+  for (const auto& [key, value] : pairs) text_ += base::Cat(" ", key, "=", value);
+  text_ += "\n";
+}
+
+std::string KeptLog::text() {
+  absl::MutexLock lock(&mutex_);
+  return text_;
+}
+
+TestMount::TestMount(std::uint64_t seed)
+    : clock_(absl::FromUnixSeconds(1'800'000'000)), random_(seed) {
+  Restart();
+}
+
+void TestMount::Restart() {
+  openbao::BackendConfig config;
+  config.logger = &log_;
+  config.system = &system_;
+  engine_ = *engine::NewEngine(config, "v0.0.0-test", {&clock_, &random_, &log_});
+  engine_->Initialize(storage_).IgnoreError();
+}
+
+absl::StatusOr<std::optional<openbao::Response>> TestMount::Call(Operation operation, std::string_view path,
+                                                                 Json data, std::string id) {
+  openbao::Request request;
+  request.id = id.empty() ? absl::StrCat("request-", ++requests_) : std::move(id);
+  request.operation = operation;
+  request.path = std::string(path);
+  request.data = std::move(data);
+  request.mount_point = "mek/";
+  request.display_name = "token-test";
+  request.entity_id = "entity-1";
+  request.context = &context_;
+  request.storage = &storage_;
+  return engine_->HandleRequest(request);
+}
+
+absl::StatusOr<Json> TestMount::Write(std::string_view path, Json data, std::string id) {
+  ASSIGN_OR_RETURN(std::optional<openbao::Response> response,
+                   Call(Operation::kUpdate, path, std::move(data), std::move(id)));
+  return response.has_value() ? std::move(response->data) : Json();
+}
+
+absl::StatusOr<Json> TestMount::Read(std::string_view path, Json data) {
+  ASSIGN_OR_RETURN(std::optional<openbao::Response> response,
+                   Call(Operation::kRead, path, std::move(data)));
+  return response.has_value() ? std::move(response->data) : Json();
+}
+
+Json TestMount::RecordOf(const std::string& name) {
+  std::ifstream file(absl::StrCat(RECORDS_DIR, "/", name, ".json"));
+  std::stringstream text;
+  text << file.rdbuf();
+  const absl::StatusOr<Json> parsed = base::ParseJson(text.str());
+  if (!parsed.ok()) throw std::runtime_error("no record " + name);
+  return parsed->at("data");
+}
+
+absl::Status TestMount::Put(const std::string& name) {
+  return Write("data/encryption/keys/stored_data", Json{{"data", RecordOf(name)}}).status();
+}
+
+Json TestMount::Record() {
+  const absl::StatusOr<Json> read = Read("data/encryption/keys/stored_data");
+  if (!read.ok()) throw std::runtime_error(std::string(read.status().message()));
+  return read->is_null() ? Json() : read->at("data");
+}
+
+std::uint64_t TestMount::LiveVersion() {
+  const absl::StatusOr<Json> status = Read("status");
+  if (!status.ok()) throw std::runtime_error(std::string(status.status().message()));
+  return status->at("version").get<std::uint64_t>();
+}
+
+}  // namespace testing_support

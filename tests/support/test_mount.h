@@ -1,0 +1,88 @@
+// The engine over a FakeStorage, as a host would drive it, with everything else under the test's control.
+#ifndef TESTS_SUPPORT_TEST_MOUNT_H_
+#define TESTS_SUPPORT_TEST_MOUNT_H_
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/json.h"
+#include "engine/engine.h"
+#include "sdk/logical/backend.h"
+#include "support/fake_storage.h"
+#include "support/fakes.h"
+
+namespace testing_support {
+
+// Keeps what was logged. Thread-safe.
+class KeptLog final : public base::Logger {
+ public:
+  void Log(base::LogLevel, std::string_view message, std::initializer_list<base::LogPair> pairs) override;
+  std::string text();
+
+ private:
+  absl::Mutex mutex_;
+  std::string text_ ABSL_GUARDED_BY(mutex_);
+};
+
+class FakeSystemView final : public openbao::SystemView {
+ public:
+  absl::StatusOr<bool> PerformanceStandby() override { return standby; }
+  std::atomic<bool> standby = false;
+};
+
+class NeverCancelled final : public openbao::Context {
+ public:
+  bool Cancelled() const override { return false; }
+};
+
+// Thread-safe as the engine is.
+class TestMount {
+ public:
+  explicit TestMount(std::uint64_t seed = 1);
+
+  // Drops the engine and builds a new one on the same storage.
+  void Restart();
+
+  // Each call is a request of its own, unless `id` is given.
+  absl::StatusOr<std::optional<openbao::Response>> Call(openbao::Operation operation, std::string_view path,
+                                                        base::Json data = base::Json::object(),
+                                                        std::string id = "");
+  // As Call, but the answer must be there: its data, or an error.
+  absl::StatusOr<base::Json> Write(std::string_view path, base::Json data = base::Json::object(),
+                                   std::string id = "");
+  absl::StatusOr<base::Json> Read(std::string_view path, base::Json data = base::Json::object());
+
+  // The four fields of tests/records/NAME.json and whatever else its record has.
+  static base::Json RecordOf(const std::string& name);
+  // Puts that record as the next version.
+  absl::Status Put(const std::string& name);
+  // The record that a reader gets, with key material; null if there is none.
+  base::Json Record();
+  // The live version, 0 if there is none.
+  std::uint64_t LiveVersion();
+
+  FakeStorage& storage() { return storage_; }
+  FakeClock& clock() { return clock_; }
+  SeededRandom& random() { return random_; }
+  KeptLog& log() { return log_; }
+  FakeSystemView& system() { return system_; }
+
+ private:
+  FakeStorage storage_;
+  FakeClock clock_;
+  SeededRandom random_;
+  KeptLog log_;
+  FakeSystemView system_;
+  NeverCancelled context_;
+  std::atomic<int> requests_ = 0;
+  std::unique_ptr<openbao::Backend> engine_;
+};
+
+}  // namespace testing_support
+
+#endif  // TESTS_SUPPORT_TEST_MOUNT_H_

@@ -1,0 +1,123 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "mek/record.h"
+#include "support/status_matchers.h"
+#include "support/test_mount.h"
+
+namespace testing_support {
+namespace {
+
+using base::Json;
+
+std::string Text(const Json& value) { return std::string(value.get_ref<const base::JsonString&>()); }
+
+void InParallel(int threads, const std::function<void(int)>& act) {
+  std::vector<std::thread> all;
+  for (int i = 0; i < threads; ++i) all.emplace_back([&act, i] { act(i); });
+  for (std::thread& thread : all) thread.join();
+}
+
+TEST(Concurrency, RotationsAllSucceedEachWithAVersionOfItsOwn) {
+  TestMount mount;
+  ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+  constexpr int kClients = 96;
+  std::vector<Json> answers(kClients);
+  InParallel(kClients, [&](int i) {
+    const auto answer = mount.Write("rotate", Json{{"force", true}});
+    ASSERT_THAT(answer, IsOk());
+    answers[static_cast<std::size_t>(i)] = *answer;
+  });
+  std::map<std::uint64_t, Json> by_version;
+  for (Json& answer : answers) by_version.emplace(answer.at("version").get<std::uint64_t>(), answer);
+  ASSERT_EQ(by_version.size(), static_cast<std::size_t>(kClients));
+  EXPECT_EQ(by_version.begin()->first, 2u);
+  EXPECT_EQ(by_version.rbegin()->first, 1u + kClients);
+  // Linear: each rotation started from the one before it, and every kid is in the final sets.
+  const auto final_record = mek::Record::Parse(mount.Record());
+  ASSERT_THAT(final_record, IsOk());
+  std::string previous = "6aa44e80-fb25-11f0-b358-d9f191b7584a";
+  for (const auto& [version, answer] : by_version) {
+    EXPECT_EQ(Text(answer.at("previous_kid")), previous);
+    previous = Text(answer.at("current_kid"));
+    for (const mek::Set set : mek::kSets) EXPECT_NE(final_record->set(set).Find(previous), nullptr);
+  }
+  EXPECT_EQ(final_record->current_kid(), previous);
+}
+
+TEST(Concurrency, ACasRaceHasOneWinner) {
+  TestMount mount;
+  ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+  for (std::uint64_t version = 1; version <= 20; ++version) {
+    std::atomic<int> won = 0;
+    std::atomic<int> lost = 0;
+    InParallel(8, [&](int) {
+      const auto answer = mount.Write("rotate", Json{{"cas", version}});
+      if (answer.ok()) {
+        ++won;
+      } else {
+        EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument);
+        ++lost;
+      }
+    });
+    EXPECT_EQ(won, 1);
+    EXPECT_EQ(lost, 7);
+    EXPECT_EQ(mount.LiveVersion(), version + 1);
+  }
+}
+
+TEST(Concurrency, AReplayBesideItsOriginalCountsOnce) {
+  TestMount mount;
+  ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Json> answers(4);
+    InParallel(4, [&](int i) {
+      const auto answer = mount.Write("rotate", Json::object(), absl::StrCat("same-", round));
+      ASSERT_THAT(answer, IsOk());
+      answers[static_cast<std::size_t>(i)] = *answer;
+    });
+    for (const Json& answer : answers) EXPECT_EQ(answer.dump(), answers[0].dump());
+    EXPECT_EQ(mount.LiveVersion(), static_cast<std::uint64_t>(round) + 2);
+  }
+}
+
+TEST(Concurrency, ReadersSeeWholeRecordsWhileWritersWrite) {
+  TestMount mount;
+  ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+  std::atomic<bool> done = false;
+  std::atomic<int> reads = 0;
+  std::thread writer([&] {
+    for (int i = 0; i < 60; ++i) {
+      if (i % 3 == 2) {
+        EXPECT_THAT(mount.Write("rollback", Json{{"version", 1}}), IsOk());
+      } else {
+        EXPECT_THAT(mount.Write("rotate"), IsOk());
+      }
+    }
+    done = true;
+  });
+  InParallel(3, [&](int) {
+    std::uint64_t last = 0;
+    while (!done) {
+      const auto read = mount.Read("data/encryption/keys/stored_data");
+      ASSERT_THAT(read, IsOk());
+      ASSERT_THAT(mek::Record::Parse(read->at("data")), IsOk());
+      const auto version = read->at("metadata").at("version").get<std::uint64_t>();
+      EXPECT_GE(version, last);
+      last = version;
+      ++reads;
+    }
+  });
+  writer.join();
+  EXPECT_GT(reads, 0);
+}
+
+}  // namespace
+}  // namespace testing_support

@@ -1,0 +1,365 @@
+// Every storage call of every writing operation, failed in every way: nothing may be lost or mixed, one
+// request may count once at most, and the next call must work. All points are enumerated, none sampled.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/base64.h"
+#include "base/text.h"
+#include "mek/document.h"
+#include "mek/kid.h"
+#include "mek/record.h"
+#include "support/status_matchers.h"
+#include "support/test_mount.h"
+
+namespace testing_support {
+namespace {
+
+using base::Json;
+using openbao::Operation;
+using ::testing::HasSubstr;
+
+constexpr char kData[] = "data/encryption/keys/stored_data";
+
+// (set, kid, k) of a record, k in clear: the test's own.
+using Keys = std::set<std::string>;
+
+Keys KeysOf(const Json& record_json) {
+  Keys keys;
+  const auto record = mek::Record::Parse(record_json);
+  EXPECT_THAT(record, IsOk());
+  if (!record.ok()) return keys;
+  for (const mek::Set set : mek::kSets) {
+    for (const mek::Jwk& jwk : record->set(set).keys()) {
+      keys.insert(base::Cat(mek::SetName(set), " ", jwk.kid(), " ",
+                            base::Base64UrlEncode(jwk.key().view()).view()));
+    }
+  }
+  return keys;
+}
+
+// Everything that is anywhere in storage: versions and archive are searched as text, JSON in JSON undone.
+bool Stored(FakeStorage& storage, const std::string& key) {
+  const std::string kid = key.substr(key.find(' ') + 1, key.rfind(' ') - key.find(' ') - 1);
+  const std::string k = key.substr(key.rfind(' ') + 1);
+  for (const auto& [name, value] : storage.content()) {
+    if (name.starts_with("archive/") && absl::StrContains(value, k) && absl::StrContains(value, kid)) return true;
+    if (!name.starts_with("versions/")) continue;
+    const auto doc = mek::VersionDoc::Parse(name, value);
+    if (doc.ok() && KeysOf(doc->record.ToJson()).contains(key)) return true;
+  }
+  return false;
+}
+
+struct Operated {
+  const char* name;
+  std::function<absl::StatusOr<Json>(TestMount&, const std::string& id)> act;
+};
+
+// A mount with history: version 1 bootstrapped, 2 and 3 rotated, 4 a byte-for-byte return to 2.
+void Prepare(TestMount& mount) {
+  ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+  ASSERT_THAT(mount.Write("rotate"), IsOk());
+  ASSERT_THAT(mount.Write("rotate"), IsOk());
+  ASSERT_THAT(mount.Write("rollback", Json{{"version", 2}, {"newer_keys", "drop"}}), IsOk());
+}
+
+const std::vector<Operated>& Operations() {
+  static const std::vector<Operated> operations{
+      {"rotate", [](TestMount& m, const std::string& id) { return m.Write("rotate", Json::object(), id); }},
+      {"rotate with cas", [](TestMount& m, const std::string& id) { return m.Write("rotate", Json{{"cas", 4}}, id); }},
+      {"rollback keep",
+       [](TestMount& m, const std::string& id) { return m.Write("rollback", Json{{"version", 1}}, id); }},
+      {"rollback drop",
+       [](TestMount& m, const std::string& id) {
+         return m.Write("rollback", Json{{"version", 1}, {"newer_keys", "drop"}}, id);
+       }},
+      {"import keep",
+       [](TestMount& m, const std::string& id) {
+         Json fields = TestMount::RecordOf("good_rotated_independent");
+         fields["force"] = true;
+         return m.Write("import", std::move(fields), id);
+       }},
+      {"import drop",
+       [](TestMount& m, const std::string& id) {
+         Json fields = TestMount::RecordOf("good_rotated_independent");
+         fields["force"] = true;
+         fields["newer_keys"] = "drop";
+         return m.Write("import", std::move(fields), id);
+       }},
+      {"put",
+       [](TestMount& m, const std::string& id) {
+         return m.Write(kData, Json{{"data", TestMount::RecordOf("good_unknown_members")}}, id);
+       }},
+      {"patch",
+       [](TestMount& m, const std::string& id) -> absl::StatusOr<Json> {
+         const auto done =
+             m.Call(Operation::kPatch, kData, Json{{"data", Json{{"note", "patched"}}}}, id);
+         if (!done.ok()) return done.status();
+         return (*done)->data;
+       }},
+  };
+  return operations;
+}
+
+constexpr Fault kFaults[] = {Fault::kErrorBefore, Fault::kErrorAfter, Fault::kLostBefore, Fault::kLostAfter,
+                             Fault::kCrashBefore, Fault::kCrashAfter};
+
+class Faults : public ::testing::TestWithParam<std::size_t> {};
+
+// One run with one fault at call `n`; false if the operation makes fewer calls.
+bool RunOne(const Operated& operation, Fault fault, int n, bool cold, int& points) {
+  SCOPED_TRACE(absl::StrCat(operation.name, ", fault ", static_cast<int>(fault), " at call ", n,
+                            cold ? ", cold" : ""));
+  TestMount mount;
+  Prepare(mount);
+  if (cold) mount.Restart();
+  const Keys known = [&] {
+    Keys keys;
+    for (const auto& [name, value] : mount.storage().content()) {
+      if (!name.starts_with("versions/")) continue;
+      for (const std::string& key : KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson())) keys.insert(key);
+    }
+    return keys;
+  }();
+  const Json before = mount.Record();
+  if (cold) mount.Restart();
+
+  bool reached = false;
+  mount.storage().set_plan([&](const FakeStorage::Call& call) {
+    if (call.number != n) return Fault::kNone;
+    reached = true;
+    return fault;
+  });
+  bool crashed = false;
+  bool acknowledged = false;
+  Json answer;
+  try {
+    const absl::StatusOr<Json> done = operation.act(mount, "the-request");
+    acknowledged = done.ok();
+    if (done.ok()) answer = *done;
+  } catch (const Crash&) {
+    crashed = true;
+  }
+  mount.storage().set_plan(nullptr);
+  if (crashed) mount.Restart();
+  if (!reached) {
+    EXPECT_TRUE(acknowledged);
+    return false;
+  }
+  ++points;
+
+  // The old record or the new one, whole; and the version that says so.
+  const std::uint64_t version = mount.LiveVersion();
+  const Json after = mount.Record();
+  EXPECT_TRUE(version == 4 || version == 5) << version;
+  EXPECT_EQ(version == 4, after == before);
+  if (acknowledged) {
+    EXPECT_EQ(version, 5u);
+    EXPECT_EQ(answer.at("version"), 5u);
+  }
+  EXPECT_EQ(mount.Read("verify")->at("result"), "ok") << mount.Read("verify")->dump();
+
+  // The host sends the request again, with the same id: it counts once, and says the same.
+  const absl::StatusOr<Json> again = operation.act(mount, "the-request");
+  EXPECT_THAT(again, IsOk());
+  if (!again.ok()) return true;
+  EXPECT_EQ(again->at("version"), 5u);
+  if (acknowledged) {
+    EXPECT_EQ(again->dump(), answer.dump());
+  }
+  EXPECT_EQ(mount.LiveVersion(), 5u);
+  if (version == 5) {
+    EXPECT_EQ(mount.Record(), after);
+  }
+
+  // No key that was ever in the record is lost, and the next rotation works.
+  for (const std::string& key : known) EXPECT_TRUE(Stored(mount.storage(), key));
+  const Keys shown = KeysOf(mount.Record());
+  EXPECT_EQ(mount.Write("rotate")->at("version"), 6u);
+  const Keys rotated = KeysOf(mount.Record());
+  for (const std::string& key : shown) EXPECT_TRUE(rotated.contains(key));
+  return true;
+}
+
+TEST_P(Faults, AtEveryStorageCallLeaveAllInOrder) {
+  const Operated& operation = Operations()[GetParam()];
+  int points = 0;
+  for (const bool cold : {false, true}) {
+    for (const Fault fault : kFaults) {
+      int n = 1;
+      while (RunOne(operation, fault, n, cold, points)) ++n;
+      ASSERT_GT(n, 1) << "no storage call was reached";
+      if (HasFailure()) return;
+    }
+  }
+  RecordProperty("points", points);
+  std::cout << operation.name << ": " << points << " fault points\n";
+}
+
+INSTANTIATE_TEST_SUITE_P(Operations, Faults, ::testing::Range<std::size_t>(0, 8));
+
+TEST(Faults, AReadOnlyRefusalIsPassedOnAndLeavesNoTrace) {
+  TestMount mount;
+  Prepare(mount);
+  const auto content = mount.storage().content();
+  mount.storage().set_plan(
+      [](const FakeStorage::Call& call) { return call.name == "put" ? Fault::kReadOnly : Fault::kNone; });
+  EXPECT_THAT(mount.Write("rotate"), StatusIs(absl::StatusCode::kUnavailable,
+                                              HasSubstr("cannot write to readonly storage")));
+  mount.storage().set_plan(nullptr);
+  EXPECT_EQ(mount.storage().content(), content);
+  EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
+}
+
+TEST(Faults, AStandbyForwardsBeforeItReadsAnything) {
+  TestMount mount;
+  Prepare(mount);
+  mount.system().standby = true;
+  mount.Restart();
+  mount.storage().set_plan([](const FakeStorage::Call&) { return Fault::kNone; });
+  for (const char* path : {"rotate", "rollback", "import", "init", "config", kData}) {
+    EXPECT_THAT(mount.Write(path), StatusIs(absl::StatusCode::kUnavailable,
+                                            HasSubstr("cannot write to readonly storage")))
+        << path;
+  }
+  EXPECT_THAT(mount.Read("status"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("readonly")));
+  EXPECT_TRUE(mount.storage().calls().empty());
+}
+
+TEST(Faults, ATickPrunesWithoutLosingAKeyWhateverFails) {
+  for (const Fault fault : kFaults) {
+    for (int n = 1; n <= 40; ++n) {
+      TestMount mount;
+      Prepare(mount);
+      // Versions 3 (whose newest key left with version 4) and others go.
+      ASSERT_THAT(mount.Write("config", Json{{"max_versions", 2}}), IsOk());
+      ASSERT_THAT(mount.Put("good_unknown_members"), IsOk());
+      Keys known;
+      for (const auto& [name, value] : mount.storage().content()) {
+        if (!name.starts_with("versions/")) continue;
+        for (const std::string& key : KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson())) {
+          known.insert(key);
+        }
+      }
+      const Json record = mount.Record();
+      bool reached = false;
+      mount.storage().set_plan([&](const FakeStorage::Call& call) {
+        reached = reached || call.number == n;
+        return call.number == n ? fault : Fault::kNone;
+      });
+      try {
+        mount.Call(Operation::kRollback, "").status().IgnoreError();
+      } catch (const Crash&) {
+        mount.Restart();
+      }
+      mount.storage().set_plan(nullptr);
+      EXPECT_THAT(mount.Call(Operation::kRollback, ""), IsOk());
+      EXPECT_EQ(mount.Record(), record);
+      EXPECT_EQ(mount.Call(Operation::kList, "versions")->value().data.at("keys").dump(), R"(["4","5"])");
+      for (const std::string& key : known) EXPECT_TRUE(Stored(mount.storage(), key)) << "fault at " << n;
+      if (HasFailure()) return;
+      if (!reached) break;
+      ASSERT_LT(n, 40);
+    }
+  }
+}
+
+TEST(Faults, ARandomSourceThatFailsMakesNoVersion) {
+  TestMount mount;
+  Prepare(mount);
+  const auto content = mount.storage().content();
+  mount.random().set_fail(true);
+  EXPECT_THAT(mount.Write("rotate"), StatusIs(absl::StatusCode::kInternal, HasSubstr("random")));
+  EXPECT_EQ(mount.storage().content(), content);
+  mount.random().set_fail(false);
+  EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
+}
+
+TEST(Faults, AClockThatStepsBackMakesNoEarlierKid) {
+  TestMount mount;
+  Prepare(mount);
+  const std::string first(mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
+  mount.clock().Advance(-absl::Hours(24 * 365 * 10));
+  const std::string second(mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
+  mount.clock().Advance(absl::Hours(24 * 365 * 20));
+  const std::string third(mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
+  EXPECT_GE(*mek::UuidV1Time(second) - *mek::UuidV1Time(first), absl::Milliseconds(1));
+  EXPECT_GE(*mek::UuidV1Time(third) - *mek::UuidV1Time(second), absl::Milliseconds(1));
+  EXPECT_EQ(mount.LiveVersion(), 7u);
+}
+
+TEST(Faults, ADamagedLiveVersionClosesTheMountAndIsNotOverwritten) {
+  TestMount mount;
+  Prepare(mount);
+  const std::string whole = mount.storage().content().at("versions/0000000004");
+  const std::vector<std::string> damages{whole.substr(0, whole.size() / 2), "", "null", "{}", "\xff",
+                                         absl::StrCat(whole, "x")};
+  for (const std::string& damaged : damages) {
+    mount.storage().Set("versions/0000000004", damaged);
+    const auto content = mount.storage().content();
+    for (const char* path : {"rotate", "import"}) {
+      Json fields = TestMount::RecordOf("good_bootstrapped");
+      fields["force"] = true;
+      EXPECT_THAT(mount.Write(path, std::string_view(path) == "import" ? fields : Json::object()),
+                  StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 4")));
+    }
+    EXPECT_THAT(mount.Read(kData), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 4")));
+    EXPECT_EQ(mount.Read("verify")->at("result"), "fail");
+    EXPECT_EQ(mount.storage().content(), content);
+  }
+  mount.storage().Set("versions/0000000004", whole);
+  EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
+}
+
+TEST(Faults, ANewerSchemaIsRefusedAndLeftUntouched) {
+  TestMount mount;
+  Prepare(mount);
+  Json body = *base::ParseJson(mount.storage().content().at("versions/0000000004"));
+  body.erase("schema");
+  body.erase("sha256");
+  body["a_member_of_the_future"] = true;
+  const std::string newer(mek::WriteDocument(2, std::move(body))->view());
+  mount.storage().Set("versions/0000000004", newer);
+  EXPECT_THAT(mount.Write("rotate"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer")));
+  EXPECT_EQ(mount.storage().content().at("versions/0000000004"), newer);
+}
+
+TEST(Faults, AForeignEntryAmongTheVersionsClosesTheMount) {
+  TestMount mount;
+  Prepare(mount);
+  mount.storage().Set("versions/5", "x");
+  mount.Restart();
+  EXPECT_THAT(mount.Write("rotate"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("versions/")));
+  EXPECT_EQ(mount.storage().content().count("versions/0000000005"), 0u);
+}
+
+TEST(Faults, ARecordTooLargeIsRefusedBeforeAnythingIsWritten) {
+  TestMount mount;
+  Prepare(mount);
+  Json record = TestMount::RecordOf("good_bootstrapped");
+  record["note"] = base::JsonText(std::string(1 << 20, 'n'));
+  const auto content = mount.storage().content();
+  EXPECT_THAT(mount.Write(kData, Json{{"data", record}}),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("Nothing was changed")));
+  EXPECT_EQ(mount.storage().content(), content);
+}
+
+TEST(Faults, NoKeyIsLogged) {
+  TestMount mount;
+  Prepare(mount);
+  mount.Write("rotate").status().IgnoreError();
+  for (const std::string& key : KeysOf(mount.Record())) {
+    EXPECT_FALSE(absl::StrContains(mount.log().text(), key.substr(key.rfind(' ') + 1)));
+  }
+  EXPECT_TRUE(absl::StrContains(mount.log().text(), "operation=rotate version=5"));
+}
+
+}  // namespace
+}  // namespace testing_support

@@ -1,0 +1,141 @@
+#include "engine/mount_store.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <string>
+
+#include "mek/rotation.h"
+#include "support/fake_storage.h"
+#include "support/fakes.h"
+#include "support/status_matchers.h"
+
+namespace engine {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing_support::Fault;
+using ::testing_support::FakeStorage;
+using ::testing_support::IsOk;
+using ::testing_support::IsOkAndHolds;
+using ::testing_support::StatusIs;
+
+base::SecretBytes Document(const std::string& reason) {
+  testing_support::SeededRandom random(7);
+  const mek::NewKey key = *mek::GenerateKey(nullptr, std::nullopt, mek::PrivateJwks::kAuto,
+                                            absl::FromUnixSeconds(1'800'000'000), random);
+  mek::VersionDoc doc{.record = *mek::Init(key)};
+  doc.operation = "init";
+  doc.created_time = absl::FromUnixSeconds(1'800'000'000);
+  doc.reason = reason;
+  return *doc.Serialize();
+}
+
+// The faults for the next calls, in order.
+FakeStorage::Plan Next(std::deque<Fault> faults) {
+  return [faults = std::move(faults)](const FakeStorage::Call&) mutable {
+    if (faults.empty()) return Fault::kNone;
+    const Fault fault = faults.front();
+    faults.pop_front();
+    return fault;
+  };
+}
+
+class MountStoreTest : public ::testing::Test {
+ protected:
+  MountStoreTest() { store_.MayRemember(); }
+
+  std::string LiveReason() {
+    const auto live = store_.Live(storage_);
+    EXPECT_THAT(live, IsOk());
+    return live.ok() && live->has_value() ? (*live)->doc.reason : "";
+  }
+
+  FakeStorage storage_;
+  MountStore store_;
+};
+
+TEST_F(MountStoreTest, AppendsEntriesInOrder) {
+  EXPECT_FALSE(store_.Live(storage_)->has_value());
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  EXPECT_EQ(LiveReason(), "two");
+  EXPECT_EQ((*store_.Get(storage_, 1))->doc.reason, "one");
+  EXPECT_FALSE(store_.Get(storage_, 0)->has_value());
+  EXPECT_FALSE(store_.Get(storage_, 3)->has_value());
+  EXPECT_THAT(store_.List(storage_), IsOkAndHolds(ElementsAre(1u, 2u)));
+}
+
+TEST_F(MountStoreTest, AnErrorAfterTheEffectIsASuccess) {
+  storage_.set_plan(Next({Fault::kErrorAfter}));
+  EXPECT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+}
+
+TEST_F(MountStoreTest, AnErrorWithoutEffectLeavesThePlaceFree) {
+  storage_.set_plan(Next({Fault::kErrorBefore}));
+  EXPECT_THAT(store_.Append(storage_, 0, Document("one")),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("storage failed")));
+  ASSERT_THAT(store_.Append(storage_, 0, Document("two")), IsOk());
+  EXPECT_EQ(LiveReason(), "two");
+}
+
+TEST_F(MountStoreTest, AWriteWithoutAnAnswerIsWrittenAgainAsItWas) {
+  storage_.set_plan(Next({Fault::kLostBefore}));
+  EXPECT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(storage_.content().size(), 1u);
+  EXPECT_EQ(storage_.content().at("versions/0000000001"), Document("one").view());
+}
+
+TEST_F(MountStoreTest, WhatIsUnsettledIsSettledBeforeTheNextReadOrWrite) {
+  // Put, the read that would settle it: both without an answer, and the Put had no effect.
+  storage_.set_plan(Next({Fault::kLostBefore, Fault::kLostBefore}));
+  EXPECT_THAT(store_.Append(storage_, 0, Document("one")),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("not known whether version 1 was written")));
+  EXPECT_TRUE(storage_.content().empty());
+  // The write may still be under way: only the same document may take its place.
+  EXPECT_EQ(LiveReason(), "one");
+  EXPECT_EQ(storage_.content().at("versions/0000000001"), Document("one").view());
+  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  EXPECT_EQ(LiveReason(), "two");
+}
+
+TEST_F(MountStoreTest, NothingIsReadWhileWhatIsUnsettledCannotBeSettled) {
+  storage_.set_plan(Next({Fault::kLostAfter, Fault::kLostBefore, Fault::kLostBefore}));
+  EXPECT_FALSE(store_.Append(storage_, 0, Document("one")).ok());
+  EXPECT_THAT(store_.Live(storage_), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no answer")));
+  EXPECT_EQ(LiveReason(), "one");
+}
+
+TEST_F(MountStoreTest, AnotherProcessesWriteInThePlaceIsNotOverwritten) {
+  storage_.set_plan([this](const FakeStorage::Call& call) {
+    return call.name == "put" ? Fault::kLostBefore : Fault::kNone;
+  });
+  storage_.Set("versions/0000000001", Document("other").view());
+  EXPECT_THAT(store_.Append(storage_, 0, Document("one")),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known")));
+  storage_.set_plan(nullptr);
+  EXPECT_THAT(store_.Live(storage_), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another process")));
+  EXPECT_EQ(storage_.content().at("versions/0000000001"), Document("other").view());
+}
+
+TEST_F(MountStoreTest, AnInvalidationMakesItLookAgain) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  storage_.Set("versions/0000000002", Document("elsewhere").view());
+  EXPECT_EQ(LiveReason(), "one");
+  store_.Invalidate();
+  EXPECT_EQ(LiveReason(), "elsewhere");
+}
+
+TEST_F(MountStoreTest, ALiveVersionThatVanishedIsAnError) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  storage_.Erase("versions/0000000001");
+  EXPECT_THAT(store_.Live(storage_), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("missing")));
+}
+
+}  // namespace
+}  // namespace engine

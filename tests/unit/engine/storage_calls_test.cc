@@ -1,0 +1,72 @@
+// Storage calls are what a request's time goes into: each operation has its number, and one more fails here.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "support/status_matchers.h"
+#include "support/test_mount.h"
+
+namespace testing_support {
+namespace {
+
+using base::Json;
+using openbao::Operation;
+
+std::string CallsOf(TestMount& mount, const std::function<void()>& act) {
+  mount.storage().set_plan([](const FakeStorage::Call&) { return Fault::kNone; });
+  act();
+  return absl::StrJoin(mount.storage().calls(), ", ", [](std::string* out, const FakeStorage::Call& call) {
+    absl::StrAppend(out, call.name, " ", call.key);
+  });
+}
+
+class StorageCalls : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+    ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  }
+  TestMount mount_;
+};
+
+TEST_F(StorageCalls, AReadIsOneGet) {
+  EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }), "get versions/0000000002");
+}
+
+TEST_F(StorageCalls, ARotationIsOneGetAndOnePut) {
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Write("rotate"), IsOk()); }),
+            "get versions/0000000002, put versions/0000000003");
+}
+
+TEST_F(StorageCalls, ARollbackReadsItsTargetToo) {
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk()); }),
+            "get versions/0000000002, get versions/0000000001, put versions/0000000003");
+}
+
+TEST_F(StorageCalls, StatusIsOneGet) {
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Read("status"), IsOk()); }), "get versions/0000000002");
+}
+
+TEST_F(StorageCalls, WhatIsNoRequestOfAUserNeedsNone) {
+  EXPECT_EQ(CallsOf(mount_,
+                    [&] {
+                      EXPECT_FALSE(mount_.Call(Operation::kOther, "rotate").ok());
+                      EXPECT_TRUE(mount_.Call(Operation::kHelp, "").ok());
+                      EXPECT_FALSE(mount_.Write("rotate", Json{{"csa", 1}}).ok());
+                    }),
+            "");
+}
+
+TEST_F(StorageCalls, AStandbyRemembersNothing) {
+  mount_.system().standby = true;
+  mount_.Restart();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }), "list versions/, get versions/0000000002");
+  }
+}
+
+}  // namespace
+}  // namespace testing_support
