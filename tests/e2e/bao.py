@@ -157,20 +157,12 @@ class Server:
     # Life -------------------------------------------------------------------------------------
 
     def __enter__(self) -> Server:
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="mek-"))
-        self._stack.callback(shutil.rmtree, self.home, ignore_errors=True)
-        self.plugin_dir = self.home / "plugins"
-        self.socket_dir = self.home / "tmp"
-        for folder in (self.plugin_dir, self.socket_dir, self.home / "raft"):
-            folder.mkdir()
-        self.log_path = self.home / "server.log"
-        for name, binary in self._install.items():
-            self.install(binary, name)
-        Server.running.append(self)
-        self._stack.callback(Server.running.remove, self)
-        self._stack.callback(self.stop)
         with contextlib.ExitStack() as failing:
             failing.callback(self._stack.close)
+            self._lay_out()
+            Server.running.append(self)
+            self._stack.callback(Server.running.remove, self)
+            self._stack.callback(self.stop)
             self.start()
             if self.storage == "raft" and not self._initialises_itself:
                 self._initialise()
@@ -178,6 +170,17 @@ class Server:
                     self.register(name, binary)
             failing.pop_all()
         return self
+
+    def _lay_out(self) -> None:
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="mek-"))
+        self._stack.callback(shutil.rmtree, self.home, ignore_errors=True)
+        self.plugin_dir = self.home / "plugins"
+        self.socket_dir = self.home / "tmp"
+        self.log_path = self.home / "server.log"
+        for folder in (self.plugin_dir, self.socket_dir, self.home / "raft"):
+            folder.mkdir()
+        for name, binary in self._install.items():
+            self.install(binary, name)
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
