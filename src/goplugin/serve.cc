@@ -92,8 +92,8 @@ absl::Status Run(const ServeConfig& config, const Environment& environment, base
   ASSIGN_OR_RETURN(const Fd signals, TakeOverSignals());
   ASSIGN_OR_RETURN(const HandshakeRequest request, ReadHandshake(environment));
   const GrpcLogToLogger grpc_log(logger);
-  // Kept to the process's end: gRPC's own tear-down can wait 10 s for its backup poller, and by then the
-  // host would have killed us.
+  // Kept to the process's end: gRPC's own tear-down can wait 10 s for its backup poller, and by
+  // then the host would have killed us.
   grpc_init();
   Leaving leaving;
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,

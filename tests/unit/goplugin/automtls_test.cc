@@ -45,17 +45,18 @@ TEST_F(MakeIdentityTest, CertificateIsForLocalhostAndSignsItself) {
   EXPECT_EQ(X509_get_version(certificate), X509_VERSION_3);
   EXPECT_EQ(CommonName(X509_get_subject_name(certificate)), "localhost");
   EXPECT_EQ(CommonName(X509_get_issuer_name(certificate)), "localhost");
-  EXPECT_EQ(X509_check_host(certificate, "localhost", 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr),
-            1);
+  EXPECT_EQ(
+      X509_check_host(certificate, "localhost", 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr),
+      1);
   EXPECT_EQ(X509_check_host(certificate, "other", 0, 0, nullptr), 0);
   EXPECT_EQ(X509_verify(certificate, X509_get0_pubkey(certificate)), 1);
 }
 
 TEST_F(MakeIdentityTest, KeyIsEcdsaP521) {
   char group[100] = {};
-  ASSERT_EQ(EVP_PKEY_get_group_name(X509_get0_pubkey(certificate_.get()), group, sizeof group,
-                                    nullptr),
-            1);
+  ASSERT_EQ(
+      EVP_PKEY_get_group_name(X509_get0_pubkey(certificate_.get()), group, sizeof group, nullptr),
+      1);
   EXPECT_STREQ(group, "secp521r1");
 }
 
@@ -63,8 +64,8 @@ TEST_F(MakeIdentityTest, CertificateIsAnAuthorityForBothEndsOfAConnection) {
   X509* certificate = certificate_.get();
   const std::uint32_t flags = X509_get_extension_flags(certificate);
   EXPECT_EQ(flags & EXFLAG_CA, unsigned{EXFLAG_CA});
-  EXPECT_EQ(X509_get_key_usage(certificate),
-            unsigned{KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT | KU_KEY_AGREEMENT | KU_KEY_CERT_SIGN});
+  EXPECT_EQ(X509_get_key_usage(certificate), unsigned{KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT |
+                                                      KU_KEY_AGREEMENT | KU_KEY_CERT_SIGN});
   EXPECT_EQ(X509_get_extended_key_usage(certificate), unsigned{XKU_SSL_CLIENT | XKU_SSL_SERVER});
 }
 
@@ -109,9 +110,10 @@ TEST(MakeMutualTls, NeedsExactlyOneCertificateOfThePeer) {
   const std::string peer = MakeIdentity(absl::Now())->certificate_pem;
   EXPECT_THAT(make(peer), IsOk());
   EXPECT_THAT(make(peer + "\n"), IsOk());
-  EXPECT_THAT(make(peer + peer), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than one")));
-  for (const std::string& bad : {std::string(), std::string("certificate"), peer.substr(0, peer.size() / 2),
-                                 std::string(2'000'000, 'x')}) {
+  EXPECT_THAT(make(peer + peer),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than one")));
+  for (const std::string& bad : {std::string(), std::string("certificate"),
+                                 peer.substr(0, peer.size() / 2), std::string(2'000'000, 'x')}) {
     EXPECT_THAT(make(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("certificate")));
   }
 }
@@ -119,7 +121,8 @@ TEST(MakeMutualTls, NeedsExactlyOneCertificateOfThePeer) {
 TEST(MakeMutualTls, GivesOurCertificateForTheHandshake) {
   Identity identity = *MakeIdentity(absl::Now());
   const std::string der = identity.certificate_der;
-  EXPECT_EQ(MakeMutualTls(std::move(identity), MakeIdentity(absl::Now())->certificate_pem)->certificate_der,
+  EXPECT_EQ(MakeMutualTls(std::move(identity), MakeIdentity(absl::Now())->certificate_pem)
+                ->certificate_der,
             der);
 }
 

@@ -25,7 +25,8 @@ constexpr absl::Duration kPatience = absl::Seconds(4);
 
 TEST(DialTarget, NamesUnixSockets) {
   EXPECT_THAT(DialTarget("unix", "/tmp/plugin123"), IsOkAndHolds("unix:/tmp/plugin123"));
-  EXPECT_THAT(DialTarget("unix", "/a b/%41?#\xc3\xa9"), IsOkAndHolds("unix:/a%20b/%2541%3F%23%C3%A9"));
+  EXPECT_THAT(DialTarget("unix", "/a b/%41?#\xc3\xa9"),
+              IsOkAndHolds("unix:/a%20b/%2541%3F%23%C3%A9"));
   EXPECT_THAT(DialTarget("unix", "/" + std::string(106, 'x')), IsOk());
 }
 
@@ -172,6 +173,31 @@ TEST_F(BrokerTest, DialsOverTcp) {
   EXPECT_EQ(Echo(*channel, "tcp"), "tcp");
 }
 
+TEST_F(BrokerTest, ClosesIdleConnectionsAndOpensThemAgain) {
+  BrokerService broker(grpc::InsecureChannelCredentials(), absl::Milliseconds(1), &leaving_,
+                       &logger_);
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&broker);
+  const auto server = builder.BuildAndStart();
+  grpc::ClientContext context;
+  context.set_deadline(Soon());
+  const auto stream =
+      plugin::GRPCBroker::NewStub(server->InProcessChannel({}))->StartStream(&context);
+  plugin::ConnInfo info;
+  info.set_service_id(7);
+  info.set_network("unix");
+  info.set_address(HostServer("seven"));
+  ASSERT_TRUE(stream->Write(info));
+  const auto channel = broker.Dial(7, kPatience);
+  ASSERT_THAT(channel, IsOk());
+  EXPECT_EQ(Echo(*channel, "before"), "before");
+  EXPECT_TRUE((*channel)->WaitForStateChange(GRPC_CHANNEL_READY, Soon()));
+  EXPECT_EQ((*channel)->GetState(false), GRPC_CHANNEL_IDLE);
+  EXPECT_EQ(Echo(*channel, "after"), "after");
+  broker.Stop();
+  server->Shutdown();
+}
+
 TEST_F(BrokerTest, GivesUpOnAServerNobodyTold) {
   OpenStream();
   Tell(1, "unix", directory_.path() + "/one");
@@ -208,8 +234,9 @@ TEST_F(BrokerTest, SaysWhatIsWrongWithAnAddress) {
   Tell(7, "carrier-pigeon", "/x");
   EXPECT_THAT(broker_.Dial(7, kPatience),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("unknown kind of network")));
-  EXPECT_THAT(logger_.Text(), HasSubstr("warn: the host named a server on an unknown kind of network "
-                                        "service_id=7\n"));
+  EXPECT_THAT(logger_.Text(),
+              HasSubstr("warn: the host named a server on an unknown kind of network "
+                        "service_id=7\n"));
 }
 
 TEST_F(BrokerTest, PassesOverKnocks) {

@@ -56,11 +56,11 @@ TEST(ReadHandshake, FallsBackToTheTemporaryDirectory) {
   EXPECT_EQ(ReadHandshake(Fake({{"PLUGIN_CLIENT_CERT", "pem"}, {"TMPDIR", "/var/tmp"}}))
                 ->socket_directory,
             "/var/tmp");
-  EXPECT_EQ(ReadHandshake(Fake({{"PLUGIN_CLIENT_CERT", "pem"},
-                                {"PLUGIN_UNIX_SOCKET_DIR", ""},
-                                {"TMPDIR", ""}}))
-                ->socket_directory,
-            "/tmp");
+  EXPECT_EQ(
+      ReadHandshake(
+          Fake({{"PLUGIN_CLIENT_CERT", "pem"}, {"PLUGIN_UNIX_SOCKET_DIR", ""}, {"TMPDIR", ""}}))
+          ->socket_directory,
+      "/tmp");
 }
 
 TEST(ReadHandshake, PassesOverVersionsThatAreNoNumbers) {
@@ -84,8 +84,9 @@ TEST(ReadHandshake, KnowsOfMultiplexingOnlyIfTheHostSaysSo) {
   EXPECT_FALSE(ReadHandshake(Fake({{"PLUGIN_CLIENT_CERT", "pem"}, {"PLUGIN_MULTIPLEX_GRPC", ""}}))
                    ->knows_multiplexing);
   // Whatever its value: the host that sets it reads seven fields.
-  EXPECT_TRUE(ReadHandshake(Fake({{"PLUGIN_CLIENT_CERT", "pem"}, {"PLUGIN_MULTIPLEX_GRPC", "false"}}))
-                  ->knows_multiplexing);
+  EXPECT_TRUE(
+      ReadHandshake(Fake({{"PLUGIN_CLIENT_CERT", "pem"}, {"PLUGIN_MULTIPLEX_GRPC", "false"}}))
+          ->knows_multiplexing);
 }
 
 TEST(CheckProtocolVersion, NeedsOneInCommon) {

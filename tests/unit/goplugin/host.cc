@@ -102,7 +102,8 @@ std::chrono::system_clock::time_point Soon() {
   return std::chrono::system_clock::now() + std::chrono::seconds(4);
 }
 
-grpc::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel, const std::string& service) {
+grpc::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel,
+                         const std::string& service) {
   grpc::ClientContext context;
   context.set_deadline(Soon());
   grpc::health::v1::HealthCheckRequest request;

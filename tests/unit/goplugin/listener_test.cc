@@ -13,8 +13,8 @@
 #include <future>
 #include <string>
 
-#include "unit/goplugin/host.h"
 #include "support/status_matchers.h"
+#include "unit/goplugin/host.h"
 
 namespace goplugin {
 namespace {
@@ -36,7 +36,8 @@ Fd Connect(const std::string& path) {
   address.sun_family = AF_UNIX;
   std::copy(path.begin(), path.end(), address.sun_path);
   Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return Fd();
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return Fd();
   return fd;
 }
 
@@ -139,7 +140,8 @@ TEST_F(ListenerTest, TurnsAwayOtherUsers) {
   (*listener)->Start([&](Fd) { taken.set_value(); });
   // Opens the way that is otherwise closed before the check.
   const std::filesystem::path socket = (*listener)->path();
-  for (const auto& path : {std::filesystem::path(directory_.path()), socket.parent_path(), socket}) {
+  for (const auto& path :
+       {std::filesystem::path(directory_.path()), socket.parent_path(), socket}) {
     std::filesystem::permissions(path, std::filesystem::perms::all);
   }
   const std::string path = socket;
@@ -154,7 +156,8 @@ TEST_F(ListenerTest, TurnsAwayOtherUsers) {
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
-  EXPECT_THAT(logger_.Text(), HasSubstr("warn: a connection of another user was refused uid=65534"));
+  EXPECT_THAT(logger_.Text(),
+              HasSubstr("warn: a connection of another user was refused uid=65534"));
   EXPECT_EQ(taken.get_future().wait_for(std::chrono::seconds(0)), std::future_status::timeout);
 }
 

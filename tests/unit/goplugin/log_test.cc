@@ -67,7 +67,8 @@ TEST_F(Log, DropsWhatIsBelowTheLevel) {
 
 TEST_F(Log, StaysOneJsonLineWhateverIsLogged) {
   HclogLogger logger = Make();
-  logger.Info("two\nlines \"quoted\" \\ \x01 \xff\xfe \xe2\x82", {{"k\ney", std::string("\0\xc0", 2)}});
+  logger.Info("two\nlines \"quoted\" \\ \x01 \xff\xfe \xe2\x82",
+              {{"k\ney", std::string("\0\xc0", 2)}});
   ASSERT_THAT(lines_, SizeIs(1));
   EXPECT_EQ(lines_[0].find('\n'), lines_[0].size() - 1);
   EXPECT_EQ(*base::FindString(Parsed(0), "@message"),

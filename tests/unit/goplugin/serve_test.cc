@@ -62,8 +62,7 @@ class ServeTest : public ::testing::Test {
 
   // Every line on stderr is one that the host takes: a JSON object with nothing but strings.
   void ExpectHclog() {
-    for (const auto& line :
-         absl::StrSplit(child_->stderr_text(), '\n', absl::SkipEmpty())) {
+    for (const auto& line : absl::StrSplit(child_->stderr_text(), '\n', absl::SkipEmpty())) {
       const auto json = base::ParseJson(base::ToStd(line));
       ASSERT_TRUE(json.ok()) << line;
       for (const auto& value : *json) EXPECT_TRUE(value.is_string()) << line;
@@ -73,8 +72,8 @@ class ServeTest : public ::testing::Test {
 
   const TemporaryDirectory directory_;
   const Host host_;
-  // What a host sets; a test may add to it. A process that can't be dumped can't be looked at by the
-  // leak checker either.
+  // What a host sets; a test may add to it. A process that can't be dumped can't be looked at by
+  // the leak checker either.
   std::vector<std::string> environment_ = {
       "TEST_COOKIE=crumb",
       "PLUGIN_PROTOCOL_VERSIONS=4,5",
@@ -113,13 +112,15 @@ TEST_F(ServeTest, RefusesAHostWithoutCertificate) {
 }
 
 TEST_F(ServeTest, RefusesAHostOfAnotherVersion) {
-  std::erase_if(environment_, [](const auto& v) { return v.starts_with("PLUGIN_PROTOCOL_VERSIONS="); });
+  std::erase_if(environment_,
+                [](const auto& v) { return v.starts_with("PLUGIN_PROTOCOL_VERSIONS="); });
   environment_.push_back("PLUGIN_PROTOCOL_VERSIONS=3,4");
   child_ = std::make_unique<Child>(TEST_PLUGIN, environment_);
   const auto end = child_->Wait();
   ASSERT_TRUE(end.has_value());
   EXPECT_EQ(end->code, 1);
-  EXPECT_THAT(child_->stderr_text(), AllOf(HasSubstr("the host speaks 3, 4"), HasSubstr("speaks 5")));
+  EXPECT_THAT(child_->stderr_text(),
+              AllOf(HasSubstr("the host speaks 3, 4"), HasSubstr("speaks 5")));
   EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
 }
 

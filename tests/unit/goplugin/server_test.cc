@@ -81,7 +81,8 @@ TEST_F(ServerTest, SaysWhereItIs) {
 TEST_F(ServerTest, RefusesWhatItCannotServe) {
   HandshakeRequest request = host_.Request(directory_.path());
   request.protocol_versions = {4};
-  EXPECT_THAT(Start(request), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version")));
+  EXPECT_THAT(Start(request),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version")));
   request = host_.Request(directory_.path());
   request.host_certificate_pem = "nonsense";
   EXPECT_THAT(Start(request), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("PEM")));
@@ -207,8 +208,7 @@ TEST_F(ServerTest, LetsCallsUnderWayFinish) {
 TEST_F(ServerTest, CancelsCallsThatTakeTooLong) {
   auto call = std::async(std::launch::async, [&] { return CallHang(channel_); });
   service_->hanging.WaitForNotification();
-  auto stopped =
-      std::async(std::launch::async, [&] { server_->Stop(absl::Milliseconds(10)); });
+  auto stopped = std::async(std::launch::async, [&] { server_->Stop(absl::Milliseconds(10)); });
   EXPECT_EQ(call.get().error_code(), grpc::StatusCode::UNAVAILABLE);
   service_->release_hanging.Notify();
   stopped.get();
@@ -297,7 +297,8 @@ bool Handshake(const PluginAddress& plugin, const Identity& identity, int versio
   address.sun_family = AF_UNIX;
   std::ranges::copy(plugin.socket_path, address.sun_path);
   const Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return false;
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return false;
   const std::unique_ptr<SSL, void (*)(SSL*)> ssl(SSL_new(context.get()), SSL_free);
   SSL_set_fd(ssl.get(), fd.get());
   return SSL_connect(ssl.get()) == 1;

@@ -2,8 +2,8 @@
 
 #include <grpcpp/impl/client_unary_call.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
-#include <grpcpp/support/method_handler.h>
 #include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/support/method_handler.h>
 
 #include <functional>
 #include <utility>
@@ -40,15 +40,15 @@ grpc::Status Call(const char* method, const std::shared_ptr<grpc::Channel>& chan
 
 grpc::internal::RpcServiceMethod* Method(
     const char* name, TestService* service,
-    std::function<grpc::Status(TestService*, grpc::ServerContext*, const Message*, Message*)> handle) {
+    std::function<grpc::Status(TestService*, grpc::ServerContext*, const Message*, Message*)>
+        handle) {
   return new grpc::internal::RpcServiceMethod(name, grpc::internal::RpcMethod::NORMAL_RPC,
                                               new Handler(std::move(handle), service));
 }
 
 }  // namespace
 
-TestService::TestService(Broker* broker, base::Logger* logger)
-    : broker_(broker), logger_(logger) {
+TestService::TestService(Broker* broker, base::Logger* logger) : broker_(broker), logger_(logger) {
   using Context = grpc::ServerContext;
   AddMethod(Method(kEcho, this, [](TestService*, Context*, const Message* in, Message* out) {
     *out = *in;

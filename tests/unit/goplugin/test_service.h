@@ -14,8 +14,8 @@
 
 namespace goplugin {
 
-// A service of a plugin's own, and of the host's servers that it dials. Made by hand, since it needs
-// nothing but bytes.
+// A service of a plugin's own, and of the host's servers that it dials. Made by hand, since it
+// needs nothing but bytes.
 class TestService final : public grpc::Service {
  public:
   // Without a broker it can't relay; a logger is told "hanging". Both must outlive it.
