@@ -6,11 +6,14 @@
 int main(int argc, char** argv) {
   base::SystemClock clock;
   base::OpensslRandom random;
-  return openbao::ServeBackend({
-      .name = "openbao-plugin-secrets-mek",
-      .version = MEK_VERSION,
-      .factory = [&](const openbao::BackendConfig& config) {
-        return engine::NewEngine(config, MEK_VERSION, {&clock, &random, config.logger});
+  return openbao::ServeBackend(
+      {
+          .name = "openbao-plugin-secrets-mek",
+          .version = MEK_VERSION,
+          .factory =
+              [&](const openbao::BackendConfig& config) {
+                return engine::NewEngine(config, MEK_VERSION, {&clock, &random, config.logger});
+              },
       },
-  }, argc, argv);
+      argc, argv);
 }

@@ -1,6 +1,7 @@
-// Wipes every block of the heap before it is given back, for the whole process: gRPC, Protobuf and OpenSSL
-// pass key material through buffers of their own. Linked with --wrap=free and --wrap=realloc, so that every
-// call of these two in the program and its static libraries comes here. operator delete ends in free.
+// Wipes every block of the heap before it is given back, for the whole process: gRPC, Protobuf and
+// OpenSSL pass key material through buffers of their own. Linked with --wrap=free and
+// --wrap=realloc, so that every call of these two in the program and its static libraries comes
+// here. operator delete ends in free.
 #include <malloc.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ void __wrap_free(void* block) {
   __real_free(block);
 }
 
-// realloc may move the block and free the old place unseen, so a block that must move is moved by hand.
+// realloc may move the block and free the old place unseen, so a block that must move is moved by
+// hand.
 void* __wrap_realloc(void* block, std::size_t size) {
   if (block == nullptr) return std::malloc(size);
   const std::size_t old_size = malloc_usable_size(block);

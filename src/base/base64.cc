@@ -9,16 +9,16 @@ namespace {
 
 constexpr std::size_t kMaxText = std::size_t{1} << 28;
 
-// EVP_DecodeBlock forgives blanks at the ends and stray bits in the last character; comparing with what
-// the result encodes to refuses them.
+// EVP_DecodeBlock forgives blanks at the ends and stray bits in the last character; comparing with
+// what the result encodes to refuses them.
 absl::StatusOr<SecretBytes> DecodePadded(std::string_view text) {
   if (text.size() % 4 != 0 || text.size() > kMaxText) {
     return absl::InvalidArgumentError("not base64 of the expected kind");
   }
   SecretBytes out(text.size() / 4 * 3);
-  const int decoded =
-      EVP_DecodeBlock(out.mutable_span().data(), reinterpret_cast<const unsigned char*>(text.data()),
-                      static_cast<int>(text.size()));
+  const int decoded = EVP_DecodeBlock(out.mutable_span().data(),
+                                      reinterpret_cast<const unsigned char*>(text.data()),
+                                      static_cast<int>(text.size()));
   if (decoded < 0) return absl::InvalidArgumentError("not base64 of the expected kind");
   const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
   out.Truncate(static_cast<std::size_t>(decoded) - padding);
@@ -40,9 +40,9 @@ void Translate(SecretBytes& text, std::string_view from, std::string_view to) {
 SecretBytes Base64Encode(std::string_view bytes) {
   // EVP_EncodeBlock ends its output with a NUL.
   SecretBytes out((bytes.size() + 2) / 3 * 4 + 1);
-  const int encoded =
-      EVP_EncodeBlock(out.mutable_span().data(), reinterpret_cast<const unsigned char*>(bytes.data()),
-                      static_cast<int>(bytes.size()));
+  const int encoded = EVP_EncodeBlock(out.mutable_span().data(),
+                                      reinterpret_cast<const unsigned char*>(bytes.data()),
+                                      static_cast<int>(bytes.size()));
   out.Truncate(static_cast<std::size_t>(encoded));
   return out;
 }

@@ -1,5 +1,5 @@
-// Strict base64 (RFC 4648) on wiped memory. Strict means canonical: what decodes, encodes back to the
-// same text. Whitespace, the other alphabet, wrong padding and stray bits are refused.
+// Strict base64 (RFC 4648) on wiped memory. Strict means canonical: what decodes, encodes back to
+// the same text. Whitespace, the other alphabet, wrong padding and stray bits are refused.
 #ifndef BASE_BASE64_H_
 #define BASE_BASE64_H_
 

@@ -14,15 +14,16 @@
 namespace base {
 
 // A JSON value (RFC 8259) that keeps the order of members and wipes all that it held.
-using Json = nlohmann::basic_json<nlohmann::ordered_map, std::vector, JsonString, bool, std::int64_t,
-                                  std::uint64_t, double, WipingAllocator>;
+using Json = nlohmann::basic_json<nlohmann::ordered_map, std::vector, JsonString, bool,
+                                  std::int64_t, std::uint64_t, double, WipingAllocator>;
 
-// Bounds on what is parsed. A value's members are searched in order, so their number is bounded too.
+// Bounds on what is parsed. A value's members are searched in order, so their number is bounded
+// too.
 inline constexpr int kMaxJsonDepth = 64;
 inline constexpr std::size_t kMaxJsonMembers = 256;
 
-// Parses strictly: no member twice in one object, nothing beyond the bounds above, valid UTF-8, nothing
-// after the value. The error says what and at which byte, and never shows the text.
+// Parses strictly: no member twice in one object, nothing beyond the bounds above, valid UTF-8,
+// nothing after the value. The error says what and at which byte, and never shows the text.
 absl::StatusOr<Json> ParseJson(std::string_view text);
 
 // The compact text of a value. INTERNAL if a string in it is not UTF-8.

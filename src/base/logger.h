@@ -17,7 +17,8 @@ using LogPair = std::pair<std::string_view, std::string>;
 class Logger {
  public:
   virtual ~Logger() = default;
-  virtual void Log(LogLevel level, std::string_view message, std::initializer_list<LogPair> pairs) = 0;
+  virtual void Log(LogLevel level, std::string_view message,
+                   std::initializer_list<LogPair> pairs) = 0;
 
   void Info(std::string_view message, std::initializer_list<LogPair> pairs = {}) {
     Log(LogLevel::kInfo, message, pairs);

@@ -1,5 +1,5 @@
-// Between the standard's string_view and Abseil's: Debian builds Abseil with a string_view of its own, and
-// neither converts to the other by itself.
+// Between the standard's string_view and Abseil's: Debian builds Abseil with a string_view of its
+// own, and neither converts to the other by itself.
 #ifndef BASE_TEXT_H_
 #define BASE_TEXT_H_
 

@@ -45,14 +45,15 @@ absl::StatusOr<std::optional<mek::ArchiveEntry>> ArchiveStore::Get(openbao::Stor
   return parsed;
 }
 
-absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKey> keys, absl::Time now,
-                               std::uint64_t version, mek::DropReason reason) {
+absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKey> keys,
+                               absl::Time now, std::uint64_t version, mek::DropReason reason) {
   std::map<std::string, std::vector<mek::SetKey>> by_kid;
   for (mek::SetKey& key : keys) by_kid[key.jwk.kid()].push_back(std::move(key));
   for (auto& [kid, of_kid] : by_kid) {
     ASSIGN_OR_RETURN(std::optional<mek::ArchiveEntry> entry, Get(storage, kid));
     if (!entry.has_value()) entry.emplace(kid);
-    for (mek::SetKey& key : of_kid) RETURN_IF_ERROR(entry->Add(std::move(key), now, version, reason));
+    for (mek::SetKey& key : of_kid)
+      RETURN_IF_ERROR(entry->Add(std::move(key), now, version, reason));
     ASSIGN_OR_RETURN(const base::SecretBytes document, entry->Serialize());
     const absl::Status put = storage.Put(Key(kid), document);
     // After an error it may be stored.

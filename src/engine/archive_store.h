@@ -15,8 +15,9 @@
 
 namespace engine {
 
-// The keys that left the record's sets, one entry "archive/KID" a kid ('.' in a kid stands as '~', since
-// the host refuses ".." in a key). Thread-safe; Add is called by one at a time, who holds the mount's lock.
+// The keys that left the record's sets, one entry "archive/KID" a kid ('.' in a kid stands as '~',
+// since the host refuses ".." in a key). Thread-safe; Add is called by one at a time, who holds the
+// mount's lock.
 class ArchiveStore {
  public:
   using Kids = std::shared_ptr<const std::set<std::string>>;
@@ -26,9 +27,10 @@ class ArchiveStore {
 
   absl::StatusOr<Kids> List(openbao::Storage& storage);
   // nullopt if nothing of that kid is archived.
-  absl::StatusOr<std::optional<mek::ArchiveEntry>> Get(openbao::Storage& storage, const std::string& kid);
-  // Archives keys that are about to leave with version `version`. Idempotent. FAILED_PRECONDITION, with
-  // nothing written for that kid, if another k is archived under the same set and kid.
+  absl::StatusOr<std::optional<mek::ArchiveEntry>> Get(openbao::Storage& storage,
+                                                       const std::string& kid);
+  // Archives keys that are about to leave with version `version`. Idempotent. FAILED_PRECONDITION,
+  // with nothing written for that kid, if another k is archived under the same set and kid.
   absl::Status Add(openbao::Storage& storage, std::vector<mek::SetKey> keys, absl::Time now,
                    std::uint64_t version, mek::DropReason reason);
 

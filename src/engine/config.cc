@@ -22,9 +22,10 @@ constexpr std::array<std::pair<std::string_view, mek::PrivateJwks>, 3> kPrivateJ
 }};
 
 absl::StatusOr<Config> Parse(std::string_view text) {
-  ASSIGN_OR_RETURN(const base::Json document,
-                   mek::ReadDocument("config", kSchema,
-                                     {"grace_period_seconds", "max_versions", "private_jwks"}, text));
+  ASSIGN_OR_RETURN(
+      const base::Json document,
+      mek::ReadDocument("config", kSchema, {"grace_period_seconds", "max_versions", "private_jwks"},
+                        text));
   Config config;
   ASSIGN_OR_RETURN(const std::uint64_t grace,
                    mek::ReadNumber("config", document, "grace_period_seconds"));
@@ -66,10 +67,10 @@ absl::StatusOr<Config> ConfigStore::Get(openbao::Storage& storage) {
 }
 
 absl::Status ConfigStore::Put(openbao::Storage& storage, const Config& config) {
-  const base::Json body{
-      {"grace_period_seconds", static_cast<std::uint64_t>(absl::ToInt64Seconds(config.grace_period))},
-      {"max_versions", config.max_versions},
-      {"private_jwks", base::JsonText(PrivateJwksName(config.private_jwks))}};
+  const base::Json body{{"grace_period_seconds",
+                         static_cast<std::uint64_t>(absl::ToInt64Seconds(config.grace_period))},
+                        {"max_versions", config.max_versions},
+                        {"private_jwks", base::JsonText(PrivateJwksName(config.private_jwks))}};
   ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
   const absl::Status put = storage.Put(kKey, document);
   // After an error either may be stored.

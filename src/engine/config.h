@@ -28,8 +28,8 @@ struct Config {
 std::string_view PrivateJwksName(mek::PrivateJwks value);
 std::optional<mek::PrivateJwks> ParsePrivateJwks(std::string_view name);
 
-// The entry "config". Defaults stand until the first Put. Thread-safe; Put is called by one at a time, who
-// holds the mount's lock.
+// The entry "config". Defaults stand until the first Put. Thread-safe; Put is called by one at a
+// time, who holds the mount's lock.
 class ConfigStore {
  public:
   void MayRemember() { config_.Allow(); }

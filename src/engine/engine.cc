@@ -11,21 +11,21 @@ namespace engine {
 namespace {
 
 constexpr char kDescription[] =
-    "The mek secrets engine keeps a platform's Master Encryption Key record and rotates it: one call makes a\n"
-    "new key current in both key sets, atomically, as a new version; another goes back. No key that was ever\n"
-    "current leaves the record unless a person says so.\n\n"
-    "    write -f rotate             a fresh key, current at once\n"
-    "    write rollback version=N    go back to version N, keeping the keys made since\n"
-    "    read status                 version, kids, phase, what comes next\n\n"
-    "Readers fetch the record at data/encryption/keys/stored_data, as a secret of KV v2.";
+    "The mek secrets engine keeps a platform's Master Encryption Key record and rotates it: one "
+    "call makes a new key current in both key sets, atomically, as a new version; another goes "
+    "back. No key that was ever current leaves the record unless a person says so.\n\n    write -f "
+    "rotate             a fresh key, current at once\n    write rollback version=N    go back to "
+    "version N, keeping the keys made since\n    read status                 version, kids, phase, "
+    "what comes next\n\nReaders fetch the record at data/encryption/keys/stored_data, as a secret "
+    "of KV v2.";
 
 // How many old versions a tick deletes at most, while writers wait.
 constexpr int kPruneAtOnce = 50;
 
 std::vector<openbao::Path> AllPaths(Mount& mount) {
   std::vector<openbao::Path> all;
-  for (auto make : {RotatePaths, RollbackPaths, StatusPaths, VersionsPaths, ImportPaths, VerifyPaths,
-                    ConfigPaths, RecordPaths}) {
+  for (auto make : {RotatePaths, RollbackPaths, StatusPaths, VersionsPaths, ImportPaths,
+                    VerifyPaths, ConfigPaths, RecordPaths}) {
     for (openbao::Path& path : make(mount)) all.push_back(std::move(path));
   }
   return all;
@@ -38,7 +38,8 @@ class Engine final : public openbao::Backend {
       : mount_(sources), paths_(Paths(version), *config.system) {}
 
   absl::Status Initialize(openbao::Storage& storage) override { return paths_.Initialize(storage); }
-  absl::StatusOr<std::optional<openbao::Response>> HandleRequest(const openbao::Request& request) override {
+  absl::StatusOr<std::optional<openbao::Response>> HandleRequest(
+      const openbao::Request& request) override {
     return paths_.HandleRequest(request);
   }
   openbao::SpecialPaths Special() const override { return paths_.Special(); }
@@ -53,7 +54,9 @@ class Engine final : public openbao::Backend {
     config.paths = AllPaths(mount_);
     config.special.seal_wrap_storage = {"versions/", "archive/"};
     config.on_active = [this] { mount_.MayRemember(); };
-    config.on_tick = [this](const openbao::Request& request) { return mount_.Prune(request, kPruneAtOnce); };
+    config.on_tick = [this](const openbao::Request& request) {
+      return mount_.Prune(request, kPruneAtOnce);
+    };
     config.on_invalidate = [this](std::string_view) { mount_.Invalidate(); };
     return config;
   }
@@ -65,7 +68,8 @@ class Engine final : public openbao::Backend {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<openbao::Backend>> NewEngine(const openbao::BackendConfig& config,
-                                                            const std::string& version, Sources sources) {
+                                                            const std::string& version,
+                                                            Sources sources) {
   return std::make_unique<Engine>(config, version, sources);
 }
 

@@ -12,7 +12,8 @@ namespace engine {
 
 // The secrets engine of one mount. `sources` and what `config` points to outlive it.
 absl::StatusOr<std::unique_ptr<openbao::Backend>> NewEngine(const openbao::BackendConfig& config,
-                                                            const std::string& version, Sources sources);
+                                                            const std::string& version,
+                                                            Sources sources);
 
 }  // namespace engine
 

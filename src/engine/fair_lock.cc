@@ -24,7 +24,8 @@ absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* conte
     self.turn.WaitWithTimeout(&mutex_, kLookAround);
     if (!self.has_lock && context != nullptr && context->Cancelled()) {
       queue_.erase(std::ranges::find(queue_, &self));
-      return absl::CancelledError("the request ended while it waited for its turn; nothing was changed");
+      return absl::CancelledError(
+          "the request ended while it waited for its turn; nothing was changed");
     }
   }
   return Holder(this);

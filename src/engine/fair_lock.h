@@ -10,8 +10,8 @@
 
 namespace engine {
 
-// A lock that is given in the order in which it was asked for, so that under load no writer starves. One
-// whose caller has gone leaves the queue. Thread-safe.
+// A lock that is given in the order in which it was asked for, so that under load no writer
+// starves. One whose caller has gone leaves the queue. Thread-safe.
 class FairLock {
  public:
   // Holds the lock until destroyed. Move-only; must not outlive the lock.

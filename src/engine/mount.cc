@@ -27,9 +27,9 @@ absl::Status CheckCas(const std::optional<std::uint64_t>& cas, std::uint64_t liv
 
 absl::Status CheckSize(const base::SecretBytes& document) {
   if (document.size() <= kMaxDocument) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("the record would take ", document.size(), " bytes of storage, and the most is ",
-                   kMaxDocument, ". Nothing was changed; reads go on. Fewer keys or fields are needed"));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the record would take ", document.size(), " bytes of storage, and the most is ",
+      kMaxDocument, ". Nothing was changed; reads go on. Fewer keys or fields are needed"));
 }
 
 }  // namespace
@@ -45,8 +45,9 @@ WriteOptions WriteOptions::From(const openbao::FieldData& data) {
 std::vector<openbao::Field> WriteFields() {
   return {{.name = "cas",
            .type = openbao::FieldType::kUnsigned,
-           .description = "Check-and-set: change only if this is the live version's number (0: if there is no "
-                          "version yet). With it a request can be repeated safely."},
+           .description =
+               "Check-and-set: change only if this is the live version's number (0: if there is no "
+               "version yet). With it a request can be repeated safely."},
           {.name = "reason",
            .type = openbao::FieldType::kString,
            .description = "Why, for the history. Plain text, never a secret."},
@@ -71,19 +72,22 @@ absl::StatusOr<Version> Mount::Find(openbao::Storage& storage, std::uint64_t num
   ASSIGN_OR_RETURN(std::optional<Version> version, records_.Get(storage, number));
   if (version.has_value()) return *std::move(version);
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, records_.List(storage));
-  if (numbers.empty()) return absl::NotFoundError("there is no version yet: init or import one first");
-  return absl::NotFoundError(absl::StrCat("there is no version ", number, "; the versions kept are ",
-                                          numbers.front(), " to ", numbers.back()));
+  if (numbers.empty())
+    return absl::NotFoundError("there is no version yet: init or import one first");
+  return absl::NotFoundError(absl::StrCat("there is no version ", number,
+                                          "; the versions kept are ", numbers.front(), " to ",
+                                          numbers.back()));
 }
 
-absl::StatusOr<std::optional<Version>> Mount::EarlierAnswer(const openbao::Request& request, Version& live) {
+absl::StatusOr<std::optional<Version>> Mount::EarlierAnswer(const openbao::Request& request,
+                                                            Version& live) {
   const std::optional<std::uint64_t> number = live.doc.AnswerTo(request.id);
   if (request.id.empty() || !number.has_value()) return std::nullopt;
   if (*number == live.number) return std::move(live);
   ASSIGN_OR_RETURN(std::optional<Version> earlier, records_.Get(*request.storage, *number));
   if (!earlier.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this request was carried out before, as version ", *number, ", which is pruned"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this request was carried out before, as version ", *number, ", which is pruned"));
   }
   return earlier;
 }
@@ -97,8 +101,9 @@ absl::Status Mount::CheckKnownKeys(openbao::Storage& storage, const mek::Record&
     const bool used = std::ranges::any_of(
         mek::kSets, [&](mek::Set set) { return record.set(set).Find(kid) != nullptr; });
     const bool lives = live.has_value() && std::ranges::all_of(mek::kSets, [&](mek::Set set) {
-      return record.set(set).Find(kid) == nullptr || live->doc.record.set(set).Find(kid) != nullptr;
-    });
+                         return record.set(set).Find(kid) == nullptr ||
+                                live->doc.record.set(set).Find(kid) != nullptr;
+                       });
     if (!used || lives) continue;
     ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, kid));
     if (!entry.has_value()) continue;
@@ -112,7 +117,8 @@ absl::Status Mount::CheckKnownKeys(openbao::Storage& storage, const mek::Record&
 absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const WriteOptions& options,
                                      const Compute& compute) {
   if (options.reason.size() > kMaxReason) {
-    return absl::InvalidArgumentError(absl::StrCat("reason: expected at most ", kMaxReason, " bytes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("reason: expected at most ", kMaxReason, " bytes"));
   }
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));
@@ -138,7 +144,8 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
   doc.display_name = request.display_name;
   doc.request_id = request.id;
   doc.rolled_back_to = change.rolled_back_to;
-  const bool same_key = live.has_value() && live->doc.record.current_kid() == doc.record.current_kid();
+  const bool same_key =
+      live.has_value() && live->doc.record.current_kid() == doc.record.current_kid();
   if (same_key) {
     doc.previous_kid = live->doc.previous_kid;
     doc.effective_time = live->doc.effective_time;
@@ -168,7 +175,8 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
 absl::Status Mount::RemoveArchived(openbao::Storage& storage, std::vector<mek::SetKey>& keys) {
   std::vector<mek::SetKey> rest;
   for (mek::SetKey& key : keys) {
-    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, key.jwk.kid()));
+    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
+                     archive_.Get(storage, key.jwk.kid()));
     if (!entry.has_value() || entry->Find(key.set) == nullptr) rest.push_back(std::move(key));
   }
   keys = std::move(rest);
@@ -183,7 +191,8 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
   if (numbers.size() <= config.max_versions) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::optional<Version> live, records_.Live(storage));
   const std::size_t surplus =
-      std::min(numbers.size() - static_cast<std::size_t>(config.max_versions), static_cast<std::size_t>(limit));
+      std::min(numbers.size() - static_cast<std::size_t>(config.max_versions),
+               static_cast<std::size_t>(limit));
   for (std::size_t i = 0; i < surplus && numbers[i] != live->number; ++i) {
     // A version that can't be read is not known to hold nothing of its own, so it stays.
     ASSIGN_OR_RETURN(const std::optional<Version> old, records_.Get(storage, numbers[i]));

@@ -48,8 +48,8 @@ struct Change {
   std::vector<std::string> warnings = {};
 };
 
-// What came of a write: the version it made, or for a dry run the version it would have made, numbered as
-// the live one; for a replayed request the version that it made the first time.
+// What came of a write: the version it made, or for a dry run the version it would have made,
+// numbered as the live one; for a replayed request the version that it made the first time.
 struct Outcome {
   Version version;
   std::vector<std::string> warnings;
@@ -68,14 +68,15 @@ class Mount {
   void MayRemember();
   void Invalidate();
 
-  // Changes the record: takes the mount's lock, answers a replayed request as before, holds `options.cas`
-  // against the live version, computes, refuses a key that contradicts a known one, archives what the
-  // change drops, and appends the new version. Either all of it happens or the live version stays.
+  // Changes the record: takes the mount's lock, answers a replayed request as before, holds
+  // `options.cas` against the live version, computes, refuses a key that contradicts a known one,
+  // archives what the change drops, and appends the new version. Either all of it happens or the
+  // live version stays.
   absl::StatusOr<Outcome> Apply(const openbao::Request& request, const WriteOptions& options,
                                 const Compute& compute);
 
-  // Deletes versions beyond max_versions, oldest first, at most `limit`; their keys are archived if they
-  // are not yet.
+  // Deletes versions beyond max_versions, oldest first, at most `limit`; their keys are archived if
+  // they are not yet.
   absl::Status Prune(const openbao::Request& request, int limit);
 
   // The version asked for, or the live one; NOT_FOUND says which versions there are.
@@ -94,7 +95,8 @@ class Mount {
 
  private:
   // What an earlier sending of the same request made, if the live version remembers one.
-  absl::StatusOr<std::optional<Version>> EarlierAnswer(const openbao::Request& request, Version& live);
+  absl::StatusOr<std::optional<Version>> EarlierAnswer(const openbao::Request& request,
+                                                       Version& live);
   absl::Status CheckKnownKeys(openbao::Storage& storage, const mek::Record& record,
                               const std::optional<Version>& live);
   // Takes out of `keys` those that are in the archive already.

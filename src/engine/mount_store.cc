@@ -16,7 +16,9 @@ namespace {
 constexpr std::string_view kPrefix = "versions/";
 constexpr std::size_t kDigits = 10;
 
-std::string Key(std::uint64_t number) { return base::Cat(kPrefix, absl::StrFormat("%010u", number)); }
+std::string Key(std::uint64_t number) {
+  return base::Cat(kPrefix, absl::StrFormat("%010u", number));
+}
 
 std::optional<std::uint64_t> Number(std::string_view name) {
   std::uint64_t number = 0;
@@ -26,9 +28,10 @@ std::optional<std::uint64_t> Number(std::string_view name) {
 }
 
 absl::Status MaybeDone(std::uint64_t number, const absl::Status& why) {
-  return absl::UnavailableError(base::Cat(
-      "it is not known whether version ", number, " was written (", why.message(),
-      "): read status, and if the version there is ", number - 1, ", try again with cas=", number - 1));
+  return absl::UnavailableError(base::Cat("it is not known whether version ", number,
+                                          " was written (", why.message(),
+                                          "): read status, and if the version there is ",
+                                          number - 1, ", try again with cas=", number - 1));
 }
 
 }  // namespace
@@ -40,10 +43,10 @@ absl::StatusOr<std::vector<std::uint64_t>> MountStore::List(openbao::Storage& st
   for (const std::string& name : names) {
     const std::optional<std::uint64_t> number = Number(name);
     if (!number.has_value()) {
-      return absl::DataLossError(
-          base::Cat("storage holds an entry under ", kPrefix,
-                    " that no version of this plugin known here writes; nothing is read or changed until it "
-                    "is looked at"));
+      return absl::DataLossError(base::Cat(
+          "storage holds an entry under ", kPrefix,
+          " that no version of this plugin known here writes; nothing is read or changed until it "
+          "is looked at"));
     }
     numbers.push_back(*number);
   }
@@ -67,12 +70,14 @@ absl::StatusOr<std::optional<Version>> MountStore::Live(openbao::Storage& storag
   ASSIGN_OR_RETURN(std::optional<Version> version, Get(storage, number));
   if (!version.has_value()) {
     Invalidate();
-    return absl::DataLossError(base::Cat("version ", number, ", the live one, is missing from storage"));
+    return absl::DataLossError(
+        base::Cat("version ", number, ", the live one, is missing from storage"));
   }
   return version;
 }
 
-absl::StatusOr<std::optional<Version>> MountStore::Get(openbao::Storage& storage, std::uint64_t number) {
+absl::StatusOr<std::optional<Version>> MountStore::Get(openbao::Storage& storage,
+                                                       std::uint64_t number) {
   if (number == 0) return std::nullopt;
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(Key(number)));
   if (!entry.has_value()) return std::nullopt;
@@ -91,8 +96,9 @@ absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
   }
   // These two say that nothing was written.
   if (openbao::IsReadOnlyStorage(put) || absl::IsResourceExhausted(put)) return put;
-  // An error that the server answered with is the end of that write, so a read tells what came of it. With
-  // no answer the write may still be under way, and only the same document may be written there.
+  // An error that the server answered with is the end of that write, so a read tells what came of
+  // it. With no answer the write may still be under way, and only the same document may be written
+  // there.
   const bool ended = !absl::IsUnavailable(put);
   {
     absl::MutexLock settling(&settling_);
@@ -112,8 +118,8 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(key));
   bool landed = entry.has_value();
   if (landed && !(*entry == unsettled_->document)) {
-    return absl::DataLossError(base::Cat("version ", unsettled_->number,
-                                         " was written by another process while this one wrote it"));
+    return absl::DataLossError(base::Cat(
+        "version ", unsettled_->number, " was written by another process while this one wrote it"));
   }
   if (!landed && !unsettled_->ended) {
     RETURN_IF_ERROR(storage.Put(key, unsettled_->document));

@@ -13,15 +13,16 @@
 
 namespace engine {
 
-// The record in the mount's own storage: one entry "versions/NNNNNNNNNN" a version, so that a change is
-// one Put, which any storage makes atomic. The number of the live version is remembered once
-// MayRemember() was called: only where this process is the one writer.
+// The record in the mount's own storage: one entry "versions/NNNNNNNNNN" a version, so that a
+// change is one Put, which any storage makes atomic. The number of the live version is remembered
+// once MayRemember() was called: only where this process is the one writer.
 class MountStore final : public RecordStore {
  public:
   void MayRemember() { live_.Allow(); }
 
   absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
-  absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage, std::uint64_t number) override;
+  absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
+                                             std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
   absl::Status Append(openbao::Storage& storage, std::uint64_t live,
                       const base::SecretBytes& document) override;

@@ -31,7 +31,8 @@ absl::StatusOr<std::optional<Response>> Read(Mount& mount, const Request& reques
   return Show(config);
 }
 
-absl::StatusOr<std::optional<Response>> Write(Mount& mount, const Request& request, const FieldData& data) {
+absl::StatusOr<std::optional<Response>> Write(Mount& mount, const Request& request,
+                                              const FieldData& data) {
   ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
   ASSIGN_OR_RETURN(Config config, mount.config().Get(*request.storage));
   config.grace_period = data.Duration("grace_period").value_or(config.grace_period);
@@ -40,7 +41,8 @@ absl::StatusOr<std::optional<Response>> Write(Mount& mount, const Request& reque
     config.private_jwks = *ParsePrivateJwks(*name);
   }
   if (config.max_versions < kLeastVersions) {
-    return absl::InvalidArgumentError(absl::StrCat("max_versions: expected ", kLeastVersions, " or more"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_versions: expected ", kLeastVersions, " or more"));
   }
   RETURN_IF_ERROR(mount.config().Put(*request.storage, config));
   return Show(config);
@@ -55,22 +57,26 @@ std::vector<openbao::Path> ConfigPaths(Mount& mount) {
   path.fields = {
       {.name = "grace_period",
        .type = FieldType::kDuration,
-       .description = "How long after a rotation the new key counts as still spreading (48h): status shows it, "
+       .description = "How long after a rotation the new key counts as still spreading (48h): "
+                      "status shows it, "
                       "and rotate warns."},
       {.name = "max_versions",
        .type = FieldType::kUnsigned,
        .description = "How many versions are kept (100). Pruning a version never loses a key."},
       {.name = "private_jwks",
        .type = FieldType::kString,
-       .description = "The new key's material in private_jwks: \"mirror\" (that of keys), \"independent\" (its "
+       .description = "The new key's material in private_jwks: \"mirror\" (that of keys), "
+                      "\"independent\" (its "
                       "own), or \"auto\" (as the record is). Existing keys are never touched.",
        .allowed = {"auto", "mirror", "independent"}}};
   path.operations = {
       {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request, const FieldData&) { return Read(mount, request); },
+       .handler = [&mount](const Request& request,
+                           const FieldData&) { return Read(mount, request); },
        .summary = "Read the settings."},
       {.operation = openbao::Operation::kUpdate,
-       .handler = [&mount](const Request& request, const FieldData& data) { return Write(mount, request, data); },
+       .handler = [&mount](const Request& request,
+                           const FieldData& data) { return Write(mount, request, data); },
        .summary = "Change settings.",
        .active_node_only = true}};
   return {path};

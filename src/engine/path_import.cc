@@ -56,28 +56,30 @@ absl::StatusOr<std::optional<Response>> Import(Mount& mount, const Request& requ
   const bool drop = data.String("newer_keys") == "drop";
   ASSIGN_OR_RETURN(
       const Outcome outcome,
-      mount.Apply(request, WriteOptions::From(data),
-                  [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-                    Change change{.record = imported.Clone(), .operation = ""};
-                    if (live.has_value()) {
-                      if (!data.Bool("force").value_or(false)) {
-                        return absl::FailedPreconditionError(
-                            base::Cat("there is a record, at version ", live->number,
-                                      ": with force=true the imported one takes its place, as a new version"));
-                      }
-                      ASSIGN_OR_RETURN(change, WithNewerKeys(mount, *request.storage,
-                                                             std::move(change.record), *live, drop));
-                    }
-                    change.operation = "import";
-                    for (std::string& warning : change.record.Warnings(mount.Now())) {
-                      change.warnings.push_back(std::move(warning));
-                    }
-                    return change;
-                  }));
+      mount.Apply(
+          request, WriteOptions::From(data),
+          [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+            Change change{.record = imported.Clone(), .operation = ""};
+            if (live.has_value()) {
+              if (!data.Bool("force").value_or(false)) {
+                return absl::FailedPreconditionError(base::Cat(
+                    "there is a record, at version ", live->number,
+                    ": with force=true the imported one takes its place, as a new version"));
+              }
+              ASSIGN_OR_RETURN(change, WithNewerKeys(mount, *request.storage,
+                                                     std::move(change.record), *live, drop));
+            }
+            change.operation = "import";
+            for (std::string& warning : change.record.Warnings(mount.Now())) {
+              change.warnings.push_back(std::move(warning));
+            }
+            return change;
+          }));
   return ChangeReply(outcome, std::nullopt);
 }
 
-absl::StatusOr<std::optional<Response>> Init(Mount& mount, const Request& request, const FieldData& data) {
+absl::StatusOr<std::optional<Response>> Init(Mount& mount, const Request& request,
+                                             const FieldData& data) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   ASSIGN_OR_RETURN(
       const Outcome outcome,
@@ -104,47 +106,54 @@ std::vector<openbao::Path> ImportPaths(Mount& mount) {
   import.pattern = "import";
   import.synopsis = "Adopt an existing record.";
   import.description =
-      "Give the four fields, or backup=@mek_backup.json as `bao kv get -format=json` prints the record. It is\n"
-      "checked against every rule of its readers and kept byte for byte.";
+      "Give the four fields, or backup=@mek_backup.json as `bao kv get -format=json` prints the "
+      "record. It is checked against every rule of its readers and kept byte for byte.";
   import.fields = WriteFields();
-  import.fields.push_back({.name = "keys",
-                           .type = FieldType::kString,
-                           .description = "Base64 of the JSON key set of the MEKs, the current one first."});
   import.fields.push_back(
-      {.name = "current_kid", .type = FieldType::kString, .description = "The kid of the first key of keys."});
-  import.fields.push_back({.name = "jwe_mapping",
+      {.name = "keys",
+       .type = FieldType::kString,
+       .description = "Base64 of the JSON key set of the MEKs, the current one first."});
+  import.fields.push_back({.name = "current_kid",
                            .type = FieldType::kString,
-                           .description = "JSON text with payload_jwe_kid, which equals current_kid."});
+                           .description = "The kid of the first key of keys."});
+  import.fields.push_back(
+      {.name = "jwe_mapping",
+       .type = FieldType::kString,
+       .description = "JSON text with payload_jwe_kid, which equals current_kid."});
   import.fields.push_back({.name = "private_jwks",
                            .type = FieldType::kString,
                            .description = "Base64 of the JSON key set of the payload keys."});
-  import.fields.push_back({.name = "backup",
-                           .type = FieldType::kObject,
-                           .description = "In place of the four fields: the record as `bao kv get -format=json` "
-                                          "prints it (backup=@FILE). Other fields in it are kept."});
+  import.fields.push_back(
+      {.name = "backup",
+       .type = FieldType::kObject,
+       .description = "In place of the four fields: the record as `bao kv get -format=json` "
+                      "prints it (backup=@FILE). Other fields in it are kept."});
   import.fields.push_back({.name = "force",
                            .type = FieldType::kBool,
-                           .description = "Import even where there is a record; newer_keys says what becomes "
-                                          "of its keys."});
+                           .description =
+                               "Import even where there is a record; newer_keys says what becomes "
+                               "of its keys."});
   import.fields.push_back(NewerKeysField());
   import.operations.push_back({.operation = openbao::Operation::kUpdate,
                                .handler = [&mount](const Request& request, const FieldData& data) {
                                  return Import(mount, request, data);
-                               },
-                               .summary = "Adopt a record.",
-                               .active_node_only = true});
+}
+, .summary = "Adopt a record.", .active_node_only = true
+}  // namespace engine
+);
 
-  openbao::Path init;
-  init.pattern = "init";
-  init.synopsis = "Make a fresh record where there is none: a first key in each set.";
-  init.fields = WriteFields();
-  init.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = [&mount](const Request& request, const FieldData& data) {
-                               return Init(mount, request, data);
-                             },
-                             .summary = "Make the first record.",
-                             .active_node_only = true});
-  return {import, init};
+openbao::Path init;
+init.pattern = "init";
+init.synopsis = "Make a fresh record where there is none: a first key in each set.";
+init.fields = WriteFields();
+init.operations.push_back({.operation = openbao::Operation::kUpdate,
+                           .handler =
+                               [&mount](const Request& request, const FieldData& data) {
+                                 return Init(mount, request, data);
+                               },
+                           .summary = "Make the first record.",
+                           .active_node_only = true});
+return {import, init};
 }
 
 }  // namespace engine

@@ -1,7 +1,8 @@
-// The record as KV v2 shows it, so that readers, `bao kv` and the agent use this mount as they use a KV v2
-// secret (openbao builtin/logical/kv). A plugin mount isn't known as KV v2 until it is tuned
-// (-options=version=2); without, the agent and `bao kv` read the path without "data/", which answers the
-// same envelope.
+// The record as KV v2 shows it, so that readers, `bao kv` and the agent use this mount as they use
+// a KV v2 secret (openbao builtin/logical/kv). A plugin mount isn't known as KV v2 until it is
+// tuned
+// (-options=version=2); without, the agent and `bao kv` read the path without "data/", which
+// answers the same envelope.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -55,16 +56,18 @@ absl::StatusOr<WriteOptions> KvOptions(const FieldData& data) {
   WriteOptions options;
   const Json* given = data.Object("options");
   if (given == nullptr) return options;
-  const std::vector<openbao::Field> schema{{.name = "cas", .type = FieldType::kUnsigned, .description = ""}};
+  const std::vector<openbao::Field> schema{
+      {.name = "cas", .type = FieldType::kUnsigned, .description = ""}};
   ASSIGN_OR_RETURN(const FieldData parsed, FieldData::Parse(schema, *given, {}));
   options.cas = parsed.Unsigned("cas");
   return options;
 }
 
 std::string DropWarning(std::size_t keys) {
-  return base::Cat("this write drops ", keys,
-                   " key(s) from the record: what was sealed with them can't be opened by readers any more. "
-                   "They are in the archive; rollback with newer_keys=keep brings them back");
+  return base::Cat(
+      "this write drops ", keys,
+      " key(s) from the record: what was sealed with them can't be opened by readers any more. "
+      "They are in the archive; rollback with newer_keys=keep brings them back");
 }
 
 Response WriteReply(const Outcome& outcome) {
@@ -75,33 +78,34 @@ Response WriteReply(const Outcome& outcome) {
 }
 
 // `make` gives the new record from the live one.
-Answer Write(Mount& mount, const Request& request, const FieldData& data, std::string_view operation,
-             const std::function<absl::StatusOr<mek::Record>(const std::optional<Version>&)>& make) {
+Answer Write(
+    Mount& mount, const Request& request, const FieldData& data, std::string_view operation,
+    const std::function<absl::StatusOr<mek::Record>(const std::optional<Version>&)>& make) {
   ASSIGN_OR_RETURN(const WriteOptions options, KvOptions(data));
-  ASSIGN_OR_RETURN(const Outcome outcome,
-                   mount.Apply(request, options,
-                               [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-                                 ASSIGN_OR_RETURN(mek::Record record, make(live));
-                                 Change change{.record = std::move(record),
-                                               .operation = std::string(operation)};
-                                 change.warnings = change.record.Warnings(mount.Now());
-                                 if (!live.has_value()) return change;
-                                 const std::size_t dropped =
-                                     mek::KeysMissingIn(live->doc.record, change.record).size();
-                                 if (dropped > 0) change.warnings.push_back(DropWarning(dropped));
-                                 return change;
-                               }));
+  ASSIGN_OR_RETURN(
+      const Outcome outcome,
+      mount.Apply(
+          request, options, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+            ASSIGN_OR_RETURN(mek::Record record, make(live));
+            Change change{.record = std::move(record), .operation = std::string(operation)};
+            change.warnings = change.record.Warnings(mount.Now());
+            if (!live.has_value()) return change;
+            const std::size_t dropped = mek::KeysMissingIn(live->doc.record, change.record).size();
+            if (dropped > 0) change.warnings.push_back(DropWarning(dropped));
+            return change;
+          }));
   return WriteReply(outcome);
 }
 
 Answer Put(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const mek::Record record, mek::Record::Parse(*data.Object("data")));
-  return Write(mount, request, data, "put",
-               [&](const std::optional<Version>&) -> absl::StatusOr<mek::Record> { return record.Clone(); });
+  return Write(
+      mount, request, data, "put",
+      [&](const std::optional<Version>&) -> absl::StatusOr<mek::Record> { return record.Clone(); });
 }
 
-// JSON merge patch (RFC 7396) of the record's fields, as KV v2's patch. Fields are strings, so only the
-// first level is merged; null takes a field away.
+// JSON merge patch (RFC 7396) of the record's fields, as KV v2's patch. Fields are strings, so only
+// the first level is merged; null takes a field away.
 Answer Patch(Mount& mount, const Request& request, const FieldData& data) {
   const Json& patch = *data.Object("data");
   return Write(mount, request, data, "patch",
@@ -115,14 +119,16 @@ Answer Patch(Mount& mount, const Request& request, const FieldData& data) {
 
 // KV v2's metadata of a secret (`bao kv metadata get`).
 Answer ReadMetadata(Mount& mount, const Request& request, const FieldData&) {
-  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(*request.storage));
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers,
+                   mount.records().List(*request.storage));
   if (numbers.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   Json versions = Json::object();
   Json first_time;
   Json last_time;
   for (const std::uint64_t number : numbers) {
-    ASSIGN_OR_RETURN(const std::optional<Version> version, mount.records().Get(*request.storage, number));
+    ASSIGN_OR_RETURN(const std::optional<Version> version,
+                     mount.records().Get(*request.storage, number));
     if (!version.has_value()) continue;  // pruned since it was listed
     Json metadata = VersionMetadata(*version);
     if (first_time.is_null()) first_time = metadata["created_time"];
@@ -150,13 +156,14 @@ openbao::Path Folder(Mount& mount, std::string pattern, std::string only) {
   path.pattern = std::move(pattern);
   path.synopsis = "The way to the record, as KV v2 lists it.";
   path.operations.push_back({.operation = Operation::kList,
-                             .handler = [&mount, only = std::move(only)](const Request& request,
-                                                                         const FieldData&) -> Answer {
+                             .handler = [&mount, only = std::move(only)](
+                                            const Request& request, const FieldData&) -> Answer {
                                ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers,
                                                 mount.records().List(*request.storage));
                                Response response;
                                response.data["keys"] = Json::array();
-                               if (!numbers.empty()) response.data["keys"].push_back(JsonText(only));
+                               if (!numbers.empty())
+                                 response.data["keys"].push_back(JsonText(only));
                                return response;
                              },
                              .summary = "List what is here."});
@@ -173,15 +180,18 @@ openbao::PathOperation Refuse(Operation operation, std::string why) {
 }
 
 constexpr char kNoDelete[] =
-    "refused: deleting a version or the record would make what is sealed with its keys unreadable. To go back, "
-    "write rollback; old versions are pruned by themselves (config max_versions), and their keys are kept";
+    "refused: deleting a version or the record would make what is sealed with its keys unreadable. "
+    "To go back, "
+    "write rollback; old versions are pruned by themselves (config max_versions), and their keys "
+    "are kept";
 
 constexpr char kNoMetadata[] =
     "refused: this secret has no settings of its own; max_versions and more are in config";
 
 // What `bao kv put` sends before the mount is tuned: the fields flat, to the path without "data/".
 constexpr char kNotTuned[] =
-    "refused: the record is written at data/encryption/keys/stored_data. For `bao kv` to do that, run once: "
+    "refused: the record is written at data/encryption/keys/stored_data. For `bao kv` to do that, "
+    "run once: "
     "bao secrets tune -options=version=2 MOUNT. Nothing was changed";
 
 // Delete, destroy and undelete under KV v2's prefixes.
@@ -189,8 +199,10 @@ openbao::Path Refused(std::string pattern, const std::vector<Operation>& operati
   openbao::Path path;
   path.pattern = std::move(pattern);
   path.synopsis = "Refused: no version of the record is deleted by hand.";
-  path.fields = {{.name = "path", .type = FieldType::kString, .description = "The path of the secret."}};
-  for (const Operation operation : operations) path.operations.push_back(Refuse(operation, kNoDelete));
+  path.fields = {
+      {.name = "path", .type = FieldType::kString, .description = "The path of the secret."}};
+  for (const Operation operation : operations)
+    path.operations.push_back(Refuse(operation, kNoDelete));
   return path;
 }
 
@@ -205,31 +217,40 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
   data.pattern = base::Cat("data/", kRecordPath);
   data.synopsis = "The record, as a secret of KV v2.";
   data.description =
-      "Readers fetch it here. A put replaces the record exactly, a patch some of its fields; both are checked\n"
-      "against every rule of the record's readers, and a key that they drop goes to the archive first.";
-  data.fields = {VersionField(),
-                 {.name = "data",
-                  .type = FieldType::kObject,
-                  .description = "The record's fields: keys, current_kid, jwe_mapping, private_jwks and others."},
-                 {.name = "options",
-                  .type = FieldType::kObject,
-                  .description = "{\"cas\": N}: write only if N is the live version (0: if there is none yet)."}};
+      "Readers fetch it here. A put replaces the record exactly, a patch some of its fields; both "
+      "are checked against every rule of the record's readers, and a key that they drop goes to "
+      "the archive first.";
+  data.fields = {
+      VersionField(),
+      {.name = "data",
+       .type = FieldType::kObject,
+       .description =
+           "The record's fields: keys, current_kid, jwe_mapping, private_jwks and others."},
+      {.name = "options",
+       .type = FieldType::kObject,
+       .description =
+           "{\"cas\": N}: write only if N is the live version (0: if there is none yet)."}};
   const auto with_data = [](auto handler) {
     return [handler](const Request& request, const FieldData& fields) -> Answer {
       if (fields.Object("data") == nullptr) {
-        return absl::InvalidArgumentError("data is missing: expected {\"data\": {the record's fields}}");
+        return absl::InvalidArgumentError(
+            "data is missing: expected {\"data\": {the record's fields}}");
       }
       return handler(request, fields);
     };
   };
   data.operations = {
-      {.operation = Operation::kRead, .handler = read, .summary = "Read the live version or another."},
+      {.operation = Operation::kRead,
+       .handler = read,
+       .summary = "Read the live version or another."},
       {.operation = Operation::kUpdate,
-       .handler = with_data([&mount](const Request& r, const FieldData& f) { return Put(mount, r, f); }),
+       .handler =
+           with_data([&mount](const Request& r, const FieldData& f) { return Put(mount, r, f); }),
        .summary = "Replace the record.",
        .active_node_only = true},
       {.operation = Operation::kPatch,
-       .handler = with_data([&mount](const Request& r, const FieldData& f) { return Patch(mount, r, f); }),
+       .handler =
+           with_data([&mount](const Request& r, const FieldData& f) { return Patch(mount, r, f); }),
        .summary = "Replace some fields of the record.",
        .active_node_only = true},
       Refuse(Operation::kDelete, kNoDelete),
@@ -237,10 +258,13 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
 
   openbao::Path bare;
   bare.pattern = kRecordPath;
-  bare.synopsis = "The record again, for readers that read the path without data/ (bao agent on this mount).";
+  bare.synopsis =
+      "The record again, for readers that read the path without data/ (bao agent on this mount).";
   bare.fields = {VersionField()};
   bare.operations = {
-      {.operation = Operation::kRead, .handler = read, .summary = "Read the live version or another."},
+      {.operation = Operation::kRead,
+       .handler = read,
+       .summary = "Read the live version or another."},
       Refuse(Operation::kUpdate, kNotTuned),
       Refuse(Operation::kPatch, kNotTuned),
       Refuse(Operation::kDelete, kNoDelete),
@@ -251,7 +275,8 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
   metadata.synopsis = "The versions of the record, as KV v2's metadata.";
   metadata.operations = {
       {.operation = Operation::kRead,
-       .handler = [&mount](const Request& r, const FieldData& f) { return ReadMetadata(mount, r, f); },
+       .handler = [&mount](const Request& r,
+                           const FieldData& f) { return ReadMetadata(mount, r, f); },
        .summary = "Read the metadata of all versions."},
       Refuse(Operation::kUpdate, kNoMetadata),
       Refuse(Operation::kPatch, kNoMetadata),

@@ -27,12 +27,13 @@ absl::StatusOr<std::optional<Response>> Rollback(Mount& mount, const Request& re
       mount.Apply(request, WriteOptions::From(data),
                   [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
                     if (live.has_value() && number == live->number) {
-                      return absl::FailedPreconditionError(
-                          absl::StrCat("version ", number, " is the live one; there is nothing to roll back"));
+                      return absl::FailedPreconditionError(absl::StrCat(
+                          "version ", number, " is the live one; there is nothing to roll back"));
                     }
                     ASSIGN_OR_RETURN(Version target, mount.Find(*request.storage, number));
-                    ASSIGN_OR_RETURN(Change change, WithNewerKeys(mount, *request.storage,
-                                                                  std::move(target.doc.record), *live, drop));
+                    ASSIGN_OR_RETURN(Change change,
+                                     WithNewerKeys(mount, *request.storage,
+                                                   std::move(target.doc.record), *live, drop));
                     change.operation = "rollback";
                     change.rolled_back_to = number;
                     return change;
@@ -49,22 +50,22 @@ std::vector<openbao::Path> RollbackPaths(Mount& mount) {
   path.pattern = "rollback";
   path.synopsis = "Make an earlier version's record current again, as a new version.";
   path.description =
-      "With newer_keys=keep (the default) the earlier record comes back with the keys that it lacks at the\n"
-      "end of each set, so that what was sealed since still opens. newer_keys=drop restores it byte for\n"
-      "byte; the keys it drops go to the archive, but no reader has them any more. After a key was\n"
-      "compromised rotate, don't roll back.";
+      "With newer_keys=keep (the default) the earlier record comes back with the keys that it "
+      "lacks at the end of each set, so that what was sealed since still opens. newer_keys=drop "
+      "restores it byte for byte; the keys it drops go to the archive, but no reader has them any "
+      "more. After a key was compromised rotate, don't roll back.";
   path.fields = WriteFields();
   path.fields.push_back({.name = "version",
                          .type = FieldType::kUnsigned,
                          .description = "The version to go back to; see list versions.",
                          .required = true});
   path.fields.push_back(NewerKeysField());
-  path.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = [&mount](const Request& request, const FieldData& data) {
-                               return Rollback(mount, request, data);
-                             },
-                             .summary = "Go back to an earlier version.",
-                             .active_node_only = true});
+  path.operations.push_back(
+      {.operation = openbao::Operation::kUpdate,
+       .handler = [&mount](const Request& request,
+                           const FieldData& data) { return Rollback(mount, request, data); },
+       .summary = "Go back to an earlier version.",
+       .active_node_only = true});
   return {path};
 }
 

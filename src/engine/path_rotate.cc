@@ -29,30 +29,32 @@ absl::StatusOr<std::optional<Response>> Rotate(Mount& mount, const Request& requ
   std::string live_kid;
   ASSIGN_OR_RETURN(
       const Outcome outcome,
-      mount.Apply(request, WriteOptions::From(data),
-                  [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-                    if (!live.has_value()) {
-                      return absl::NotFoundError(
-                          "there is no record to rotate: write init for a fresh one, or import the existing "
-                          "one");
-                    }
-                    live_kid = live->doc.record.current_kid();
-                    ASSIGN_OR_RETURN(const ArchiveStore::Kids archived,
-                                     mount.archive().List(*request.storage));
-                    const absl::Time now = mount.Now();
-                    ASSIGN_OR_RETURN(const mek::NewKey key,
-                                     mek::GenerateKey(&live->doc.record, LatestKidTime(*archived),
-                                                      config.private_jwks, now, mount.random()));
-                    ASSIGN_OR_RETURN(mek::Record rotated, mek::Rotate(live->doc.record, key));
-                    Change change{.record = std::move(rotated), .operation = "rotate"};
-                    if (const absl::Duration age = CurrentKeyAge(*live, now); age < config.grace_period) {
-                      change.warnings.push_back(base::Cat(
-                          "the key that was current until now is ", DurationText(age),
-                          " old, younger than the grace period of ", DurationText(config.grace_period),
-                          ": some readers may not have fetched it yet"));
-                    }
-                    return change;
-                  }));
+      mount.Apply(
+          request, WriteOptions::From(data),
+          [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+            if (!live.has_value()) {
+              return absl::NotFoundError(
+                  "there is no record to rotate: write init for a fresh one, or import the "
+                  "existing "
+                  "one");
+            }
+            live_kid = live->doc.record.current_kid();
+            ASSIGN_OR_RETURN(const ArchiveStore::Kids archived,
+                             mount.archive().List(*request.storage));
+            const absl::Time now = mount.Now();
+            ASSIGN_OR_RETURN(const mek::NewKey key,
+                             mek::GenerateKey(&live->doc.record, LatestKidTime(*archived),
+                                              config.private_jwks, now, mount.random()));
+            ASSIGN_OR_RETURN(mek::Record rotated, mek::Rotate(live->doc.record, key));
+            Change change{.record = std::move(rotated), .operation = "rotate"};
+            if (const absl::Duration age = CurrentKeyAge(*live, now); age < config.grace_period) {
+              change.warnings.push_back(base::Cat(
+                  "the key that was current until now is ", DurationText(age),
+                  " old, younger than the grace period of ", DurationText(config.grace_period),
+                  ": some readers may not have fetched it yet"));
+            }
+            return change;
+          }));
   return ChangeReply(outcome, outcome.dry_run ? std::optional(live_kid) : std::nullopt);
 }
 
@@ -63,25 +65,26 @@ std::vector<openbao::Path> RotatePaths(Mount& mount) {
   path.pattern = "rotate";
   path.synopsis = "Put a fresh key in front of both key sets and make it current, in one version.";
   path.description =
-      "Every key that was there stays: what was sealed before opens as before. The new key gets a kid that\n"
-      "is a UUID version 1, later than every other, and material of its own in each set (or the same in\n"
-      "both, where the record is mirrored or config private_jwks says so).\n\n"
-      "Readers that load the record only at their start (nvcf-api, api-keys) get the new key when they are\n"
-      "restarted; until all have, one may seal with a key that another lacks.";
+      "Every key that was there stays: what was sealed before opens as before. The new key gets a "
+      "kid that is a UUID version 1, later than every other, and material of its own in each set "
+      "(or the same in both, where the record is mirrored or config private_jwks says "
+      "so).\n\nReaders that load the record only at their start (nvcf-api, api-keys) get the new "
+      "key when they are restarted; until all have, one may seal with a key that another lacks.";
   path.fields = WriteFields();
   path.fields.push_back({.name = "activation",
                          .type = FieldType::kString,
                          .description = "When the new key becomes current: \"immediate\".",
                          .allowed = {"immediate"}});
-  path.fields.push_back({.name = "force",
-                         .type = FieldType::kBool,
-                         .description = "Rotate even while a staged key waits for its activation."});
-  path.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = [&mount](const Request& request, const FieldData& data) {
-                               return Rotate(mount, request, data);
-                             },
-                             .summary = "Rotate the Master Encryption Key.",
-                             .active_node_only = true});
+  path.fields.push_back(
+      {.name = "force",
+       .type = FieldType::kBool,
+       .description = "Rotate even while a staged key waits for its activation."});
+  path.operations.push_back(
+      {.operation = openbao::Operation::kUpdate,
+       .handler = [&mount](const Request& request,
+                           const FieldData& data) { return Rotate(mount, request, data); },
+       .summary = "Rotate the Master Encryption Key.",
+       .active_node_only = true});
   return {path};
 }
 

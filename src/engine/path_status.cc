@@ -33,7 +33,8 @@ absl::StatusOr<std::optional<Response>> Status(Mount& mount, const Request& requ
   const mek::VersionDoc& doc = live->doc;
   const mek::Record& record = doc.record;
 
-  // Age is the key's own where its kid tells, as ESS reckons it. A clock that was set back makes it 0.
+  // Age is the key's own where its kid tells, as ESS reckons it. A clock that was set back makes it
+  // 0.
   const absl::Time made =
       mek::UuidV1Time(record.current_kid()).value_or(doc.effective_time.value_or(doc.created_time));
   const absl::Duration age = std::max(mount.Now() - made, absl::ZeroDuration());
@@ -48,10 +49,13 @@ absl::StatusOr<std::optional<Response>> Status(Mount& mount, const Request& requ
       {"previous_kid", JsonText(doc.previous_kid)},
       {"staged_kid", JsonText(doc.staged_kid.value_or(""))},
       {"phase", propagating ? "propagating" : "active"},
-      {"next_step", propagating ? "readers that load the record only at their start (nvcf-api, api-keys) get the "
-                                  "current key when they are restarted"
-                                : "none; rotate when it is time"},
-      {"next_step_time", TimeOrEmpty(propagating ? std::optional(made + config.grace_period) : std::nullopt)},
+      {"next_step",
+       propagating
+           ? "readers that load the record only at their start (nvcf-api, api-keys) get the "
+             "current key when they are restarted"
+           : "none; rotate when it is time"},
+      {"next_step_time",
+       TimeOrEmpty(propagating ? std::optional(made + config.grace_period) : std::nullopt)},
       {"last_operation", JsonText(doc.operation)},
       {"last_change_time", TimeOrEmpty(doc.created_time)},
       {"key_count", record.set(mek::Set::kKeys).keys().size()},
@@ -67,13 +71,15 @@ absl::StatusOr<std::optional<Response>> Status(Mount& mount, const Request& requ
 std::vector<openbao::Path> StatusPaths(Mount& mount) {
   openbao::Path path;
   path.pattern = "status";
-  path.synopsis = "Where the record stands: version, kids, phase, and what comes next. No key material.";
+  path.synopsis =
+      "Where the record stands: version, kids, phase, and what comes next. No key material.";
   path.description =
-      "phase is \"empty\" (no record), \"propagating\" (the current key is younger than the grace period, so\n"
-      "some readers may not have it) or \"active\".";
+      "phase is \"empty\" (no record), \"propagating\" (the current key is younger than the grace "
+      "period, so some readers may not have it) or \"active\".";
   path.operations.push_back(
       {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request, const FieldData&) { return Status(mount, request); },
+       .handler = [&mount](const Request& request,
+                           const FieldData&) { return Status(mount, request); },
        .summary = "Read the status.",
        .active_node_only = true});
   return {path};

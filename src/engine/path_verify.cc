@@ -37,13 +37,14 @@ Finding CheckVersions(Mount& mount, openbao::Storage& storage) {
   std::uint64_t expected = numbers->front();
   for (const std::uint64_t number : *numbers) {
     if (number != expected++) {
-      return Fail(kCheck, absl::DataLossError(absl::StrCat("version ", expected - 1,
-                                                           " is missing: restore it from a backup")));
+      return Fail(kCheck, absl::DataLossError(absl::StrCat(
+                              "version ", expected - 1, " is missing: restore it from a backup")));
     }
     const absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
     if (!version.ok()) return Fail(kCheck, version.status());
   }
-  return Ok(kCheck, absl::StrCat("versions ", numbers->front(), " to ", numbers->back(), " can be read"));
+  return Ok(kCheck,
+            absl::StrCat("versions ", numbers->front(), " to ", numbers->back(), " can be read"));
 }
 
 Finding CheckArchive(Mount& mount, openbao::Storage& storage) {
@@ -67,8 +68,9 @@ absl::StatusOr<std::optional<Response>> Verify(Mount& mount, const Request& requ
   } else if (live->has_value()) {
     findings = mek::Verify((*live)->doc.record, mount.Now());
   } else {
-    findings.push_back({"record.exists", Finding::Level::kWarn,
-                        "there is no record: write init for a fresh one, or import the existing one"});
+    findings.push_back(
+        {"record.exists", Finding::Level::kWarn,
+         "there is no record: write init for a fresh one, or import the existing one"});
   }
   findings.push_back(CheckVersions(mount, storage));
   findings.push_back(CheckArchive(mount, storage));
@@ -87,14 +89,16 @@ absl::StatusOr<std::optional<Response>> Verify(Mount& mount, const Request& requ
 std::vector<openbao::Path> VerifyPaths(Mount& mount) {
   openbao::Path path;
   path.pattern = "verify";
-  path.synopsis = "Check the record and all that is stored against every rule, and each key by use.";
+  path.synopsis =
+      "Check the record and all that is stored against every rule, and each key by use.";
   path.description =
-      "result is the worst of the lines: ok, warn or fail. There is a line for each invariant and each rule of\n"
-      "the record's readers; a message and, where something is amiss, what to do. Each key seals and opens a\n"
-      "message with AES-256-GCM. No key material is shown.";
+      "result is the worst of the lines: ok, warn or fail. There is a line for each invariant and "
+      "each rule of the record's readers; a message and, where something is amiss, what to do. "
+      "Each key seals and opens a message with AES-256-GCM. No key material is shown.";
   path.operations.push_back(
       {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request, const FieldData&) { return Verify(mount, request); },
+       .handler = [&mount](const Request& request,
+                           const FieldData&) { return Verify(mount, request); },
        .summary = "Verify now."});
   return {path};
 }

@@ -26,14 +26,16 @@ Json TextList(const std::vector<std::string>& texts) {
 }
 
 absl::StatusOr<std::optional<Response>> List(Mount& mount, const Request& request) {
-  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(*request.storage));
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers,
+                   mount.records().List(*request.storage));
   Response response;
   Json& keys = response.data["keys"] = Json::array();
   for (const std::uint64_t number : numbers) keys.push_back(JsonText(absl::StrCat(number)));
   return response;
 }
 
-absl::StatusOr<std::optional<Response>> Read(Mount& mount, const Request& request, const FieldData& data) {
+absl::StatusOr<std::optional<Response>> Read(Mount& mount, const Request& request,
+                                             const FieldData& data) {
   ASSIGN_OR_RETURN(const Version version, mount.Find(*request.storage, *data.Unsigned("version")));
   const mek::VersionDoc& doc = version.doc;
   Response response;
@@ -61,18 +63,22 @@ std::vector<openbao::Path> VersionsPaths(Mount& mount) {
   openbao::Path list;
   list.pattern = "versions";
   list.synopsis = "The versions of the record, oldest first.";
-  list.operations.push_back(
-      {.operation = openbao::Operation::kList,
-       .handler = [&mount](const Request& request, const FieldData&) { return List(mount, request); },
-       .summary = "List the versions' numbers."});
+  list.operations.push_back({.operation = openbao::Operation::kList,
+                             .handler = [&mount](const Request& request,
+                                                 const FieldData&) { return List(mount, request); },
+                             .summary = "List the versions' numbers."});
 
   openbao::Path one;
   one.pattern = "versions/{version}";
-  one.synopsis = "What a version is: the operation that made it, when, who, why, and its kids. No key material.";
-  one.fields = {{.name = "version", .type = FieldType::kUnsigned, .description = "The version's number."}};
+  one.synopsis =
+      "What a version is: the operation that made it, when, who, why, and its kids. No key "
+      "material.";
+  one.fields = {
+      {.name = "version", .type = FieldType::kUnsigned, .description = "The version's number."}};
   one.operations.push_back(
       {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request, const FieldData& data) { return Read(mount, request, data); },
+       .handler = [&mount](const Request& request,
+                           const FieldData& data) { return Read(mount, request, data); },
        .summary = "Read a version's history entry."});
   return {list, one};
 }

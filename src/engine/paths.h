@@ -1,5 +1,5 @@
-// The mount's paths, one function a file path_*.cc. Each path's handlers hold a reference to the mount,
-// which must outlive them.
+// The mount's paths, one function a file path_*.cc. Each path's handlers hold a reference to the
+// mount, which must outlive them.
 #ifndef ENGINE_PATHS_H_
 #define ENGINE_PATHS_H_
 

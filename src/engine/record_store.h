@@ -18,11 +18,11 @@ struct Version {
   mek::VersionDoc doc;
 };
 
-// Where a mount's record lives: an append-only log of versions. Thread-safe; Append and Prune are called
-// by one at a time, who holds the mount's lock.
+// Where a mount's record lives: an append-only log of versions. Thread-safe; Append and Prune are
+// called by one at a time, who holds the mount's lock.
 //
-// Errors besides the storage's own: DATA_LOSS for a stored version that is damaged, FAILED_PRECONDITION
-// for one that a newer plugin wrote. Neither is ever overwritten.
+// Errors besides the storage's own: DATA_LOSS for a stored version that is damaged,
+// FAILED_PRECONDITION for one that a newer plugin wrote. Neither is ever overwritten.
 class RecordStore {
  public:
   virtual ~RecordStore() = default;
@@ -30,12 +30,14 @@ class RecordStore {
   // The live version; nullopt before the first.
   virtual absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) = 0;
   // nullopt if there is no such version, or no more.
-  virtual absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage, std::uint64_t number) = 0;
+  virtual absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
+                                                     std::uint64_t number) = 0;
   // The numbers of the versions there are, ascending.
   virtual absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) = 0;
   // Makes `document` (VersionDoc::Serialize) the live version, after version `live` (0: the first).
-  // One write: afterwards the live version is the old one or this one. After an error it may be either;
-  // the store remembers what it tried and settles it by reading before anything else is appended.
+  // One write: afterwards the live version is the old one or this one. After an error it may be
+  // either; the store remembers what it tried and settles it by reading before anything else is
+  // appended.
   virtual absl::Status Append(openbao::Storage& storage, std::uint64_t live,
                               const base::SecretBytes& document) = 0;
   // Deletes a version other than the live one.

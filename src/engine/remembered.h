@@ -9,10 +9,10 @@
 
 namespace engine {
 
-// A small value of storage that is remembered between requests, so that it needn't be read each time.
-// Never key material. Remembers nothing until Allow(): only the active node may, where this process is the
-// one writer, and for as long as this object lives (the host builds a new backend after a change of
-// leader). Thread-safe.
+// A small value of storage that is remembered between requests, so that it needn't be read each
+// time. Never key material. Remembers nothing until Allow(): only the active node may, where this
+// process is the one writer, and for as long as this object lives (the host builds a new backend
+// after a change of leader). Thread-safe.
 template <class T>
 class Remembered {
  public:

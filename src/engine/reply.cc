@@ -7,7 +7,8 @@ namespace engine {
 using base::Json;
 using base::JsonText;
 
-openbao::Response ChangeReply(const Outcome& outcome, const std::optional<std::string>& current_kid) {
+openbao::Response ChangeReply(const Outcome& outcome,
+                              const std::optional<std::string>& current_kid) {
   const mek::VersionDoc& doc = outcome.version.doc;
   openbao::Response response;
   response.data = Json{

@@ -1,5 +1,5 @@
-// What replies have in common. Times are RFC 3339 in UTC, ages and periods durations such as "48h" or
-// "1h2m3s"; no reply made here holds key material.
+// What replies have in common. Times are RFC 3339 in UTC, ages and periods durations such as "48h"
+// or "1h2m3s"; no reply made here holds key material.
 #ifndef ENGINE_REPLY_H_
 #define ENGINE_REPLY_H_
 
@@ -15,7 +15,8 @@ namespace engine {
 
 // The answer to a write: version, current_kid, previous_kid, staged_kid, key_count, created_time,
 // effective_time and, for a dry run, dry_run. A dry run shows neither a new kid nor a new version.
-openbao::Response ChangeReply(const Outcome& outcome, const std::optional<std::string>& current_kid);
+openbao::Response ChangeReply(const Outcome& outcome,
+                              const std::optional<std::string>& current_kid);
 
 // KV v2's metadata of one version (`bao kv get`).
 base::Json VersionMetadata(const Version& version);

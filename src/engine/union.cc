@@ -31,8 +31,9 @@ absl::StatusOr<std::set<mek::KeyRef>> Retired(Mount& mount, openbao::Storage& st
 std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
   std::set<std::string> kids;
   for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
-  return absl::StrCat("what was sealed with the keys of ", absl::StrJoin(kids, ", "),
-                      " can't be opened by readers any more: these keys left the record for the archive");
+  return absl::StrCat(
+      "what was sealed with the keys of ", absl::StrJoin(kids, ", "),
+      " can't be opened by readers any more: these keys left the record for the archive");
 }
 
 }  // namespace
@@ -40,8 +41,9 @@ std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
 openbao::Field NewerKeysField() {
   return {.name = "newer_keys",
           .type = openbao::FieldType::kString,
-          .description = "What becomes of live keys that the record lacks: \"keep\" them at the end of each "
-                         "set (the default), or \"drop\" them into the archive.",
+          .description =
+              "What becomes of live keys that the record lacks: \"keep\" them at the end of each "
+              "set (the default), or \"drop\" them into the archive.",
           .allowed = {"keep", "drop"}};
 }
 

@@ -10,9 +10,9 @@ namespace engine {
 // The parameter newer_keys=keep|drop.
 openbao::Field NewerKeysField();
 
-// `target` in the place of `live`: with the keys of `live` that it lacks at the end of each set, or for
-// `drop` as it is, with a warning that counts what goes. Keys that were retired stay out. The operation is
-// left to the caller.
+// `target` in the place of `live`: with the keys of `live` that it lacks at the end of each set, or
+// for `drop` as it is, with a warning that counts what goes. Keys that were retired stay out. The
+// operation is left to the caller.
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop);
 

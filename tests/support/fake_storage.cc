@@ -63,15 +63,16 @@ absl::StatusOr<std::vector<std::string>> FakeStorage::List(std::string_view pref
   return ListPage(prefix, "", 0);
 }
 
-absl::StatusOr<std::vector<std::string>> FakeStorage::ListPage(std::string_view prefix, std::string_view after,
-                                                               int limit) {
+absl::StatusOr<std::vector<std::string>> FakeStorage::ListPage(std::string_view prefix,
+                                                               std::string_view after, int limit) {
   std::vector<std::string> names;
   RETURN_IF_ERROR(Run("list", prefix, [&] {
     mutex_.AssertHeld();
     for (const auto& [key, value] : content_) {
       if (!key.starts_with(prefix)) continue;
       std::string name = key.substr(prefix.size());
-      if (const std::size_t slash = name.find('/'); slash != std::string::npos) name.resize(slash + 1);
+      if (const std::size_t slash = name.find('/'); slash != std::string::npos)
+        name.resize(slash + 1);
       if (name <= after || (!names.empty() && names.back() == name)) continue;
       if (limit > 0 && names.size() == static_cast<std::size_t>(limit)) break;
       names.push_back(std::move(name));

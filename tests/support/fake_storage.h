@@ -1,5 +1,6 @@
-// A mount's storage in memory, with faults to order: the storage calls of a test are counted, and a call can
-// fail, lose its reply, or stand for the death of the process, before its effect or after it.
+// A mount's storage in memory, with faults to order: the storage calls of a test are counted, and a
+// call can fail, lose its reply, or stand for the death of the process, before its effect or after
+// it.
 #ifndef TESTS_SUPPORT_FAKE_STORAGE_H_
 #define TESTS_SUPPORT_FAKE_STORAGE_H_
 
@@ -18,13 +19,13 @@ namespace testing_support {
 
 enum class Fault {
   kNone,
-  kErrorBefore,      // the server answers with an error; nothing happened
-  kErrorAfter,       // … but the call had its effect
-  kLostBefore,       // no answer; nothing happened
-  kLostAfter,        // … but the call had its effect
-  kCrashBefore,      // the process dies; nothing happened
-  kCrashAfter,       // … the call had its effect
-  kReadOnly,         // a standby's refusal
+  kErrorBefore,  // the server answers with an error; nothing happened
+  kErrorAfter,   // … but the call had its effect
+  kLostBefore,   // no answer; nothing happened
+  kLostAfter,    // … but the call had its effect
+  kCrashBefore,  // the process dies; nothing happened
+  kCrashAfter,   // … the call had its effect
+  kReadOnly,     // a standby's refusal
 };
 
 // Thrown out of a storage call for a crash: the test drops the engine and builds a new one.
@@ -73,11 +74,14 @@ class FakeStorage final : public openbao::TransactionalStorage {
   absl::StatusOr<std::unique_ptr<openbao::Transaction>> BeginTx() override {
     return absl::UnimplementedError("no transactions here");
   }
-  absl::StatusOr<std::unique_ptr<openbao::Transaction>> BeginReadOnlyTx() override { return BeginTx(); }
+  absl::StatusOr<std::unique_ptr<openbao::Transaction>> BeginReadOnlyTx() override {
+    return BeginTx();
+  }
 
  private:
   // Runs `effect` under the plan's fault.
-  absl::Status Run(std::string_view name, std::string_view key, const std::function<void()>& effect);
+  absl::Status Run(std::string_view name, std::string_view key,
+                   const std::function<void()>& effect);
 
   absl::Mutex mutex_;
   Plan plan_ ABSL_GUARDED_BY(mutex_);

@@ -25,7 +25,8 @@ MATCHER(IsOk, negation ? "is not OK" : "is OK") {
 MATCHER_P2(StatusIs, code, message, "has the code and a message that matches") {
   *result_listener << ToStatus(arg);
   return ToStatus(arg).code() == code &&
-         ::testing::ExplainMatchResult(message, std::string(ToStatus(arg).message()), result_listener);
+         ::testing::ExplainMatchResult(message, std::string(ToStatus(arg).message()),
+                                       result_listener);
 }
 
 MATCHER_P(IsOkAndHolds, matcher, "is OK and holds a value that matches") {

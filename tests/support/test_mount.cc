@@ -13,7 +13,8 @@ namespace testing_support {
 using base::Json;
 using openbao::Operation;
 
-void KeptLog::Log(base::LogLevel, std::string_view message, std::initializer_list<base::LogPair> pairs) {
+void KeptLog::Log(base::LogLevel, std::string_view message,
+                  std::initializer_list<base::LogPair> pairs) {
   absl::MutexLock lock(&mutex_);
   text_ += message;
   for (const auto& [key, value] : pairs) text_ += base::Cat(" ", key, "=", value);
@@ -38,8 +39,9 @@ void TestMount::Restart() {
   engine_->Initialize(storage_).IgnoreError();
 }
 
-absl::StatusOr<std::optional<openbao::Response>> TestMount::Call(Operation operation, std::string_view path,
-                                                                 Json data, std::string id) {
+absl::StatusOr<std::optional<openbao::Response>> TestMount::Call(Operation operation,
+                                                                 std::string_view path, Json data,
+                                                                 std::string id) {
   openbao::Request request;
   request.id = id.empty() ? absl::StrCat("request-", ++requests_) : std::move(id);
   request.operation = operation;

@@ -1,4 +1,5 @@
-// The engine over a FakeStorage, as a host would drive it, with everything else under the test's control.
+// The engine over a FakeStorage, as a host would drive it, with everything else under the test's
+// control.
 #ifndef TESTS_SUPPORT_TEST_MOUNT_H_
 #define TESTS_SUPPORT_TEST_MOUNT_H_
 
@@ -21,7 +22,8 @@ namespace testing_support {
 // Keeps what was logged. Thread-safe.
 class KeptLog final : public base::Logger {
  public:
-  void Log(base::LogLevel, std::string_view message, std::initializer_list<base::LogPair> pairs) override;
+  void Log(base::LogLevel, std::string_view message,
+           std::initializer_list<base::LogPair> pairs) override;
   std::string text();
 
  private:
@@ -49,7 +51,8 @@ class TestMount {
   void Restart();
 
   // Each call is a request of its own, unless `id` is given.
-  absl::StatusOr<std::optional<openbao::Response>> Call(openbao::Operation operation, std::string_view path,
+  absl::StatusOr<std::optional<openbao::Response>> Call(openbao::Operation operation,
+                                                        std::string_view path,
                                                         base::Json data = base::Json::object(),
                                                         std::string id = "");
   // As Call, but the answer must be there: its data, or an error.

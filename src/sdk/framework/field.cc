@@ -13,9 +13,9 @@
 namespace openbao {
 namespace {
 
+using base::Cat;
 using base::Json;
 using base::JsonString;
-using base::Cat;
 using base::ToAbsl;
 using base::ToStd;
 
@@ -69,8 +69,8 @@ std::optional<Json> ToBool(const Json& value) {
   return std::nullopt;
 }
 
-// Go's duration syntax with "d" for days beside it, as OpenBao takes durations (parseutil); bare numbers
-// are seconds.
+// Go's duration syntax with "d" for days beside it, as OpenBao takes durations (parseutil); bare
+// numbers are seconds.
 std::optional<Json> ToDuration(const Json& value) {
   if (const auto seconds = ToUnsigned(value); seconds.has_value()) {
     if (absl::Seconds(seconds->get<std::int64_t>()) > kMaxDuration) return std::nullopt;
@@ -98,7 +98,8 @@ std::optional<Json> ToStringList(const Json& value) {
     return list;
   }
   if (!value.is_array()) return std::nullopt;
-  if (!std::ranges::all_of(value, [](const Json& item) { return item.is_string(); })) return std::nullopt;
+  if (!std::ranges::all_of(value, [](const Json& item) { return item.is_string(); }))
+    return std::nullopt;
   return value;
 }
 
@@ -140,9 +141,8 @@ std::string ShownName(std::string_view name) {
 absl::Status Unknown(std::string_view name, const std::vector<Field>& fields) {
   const std::string known =
       absl::StrJoin(fields, ", ", [](std::string* out, const Field& f) { out->append(f.name); });
-  return absl::InvalidArgumentError(
-      Cat("unknown parameter ", ShownName(name), "; this path takes ",
-                   known.empty() ? "none" : known, ". Nothing was changed"));
+  return absl::InvalidArgumentError(Cat("unknown parameter ", ShownName(name), "; this path takes ",
+                                        known.empty() ? "none" : known, ". Nothing was changed"));
 }
 
 }  // namespace

@@ -14,8 +14,8 @@
 
 namespace openbao {
 
-// How a parameter is written. The CLI sends every value as a string, the HTTP API in JSON's types; both
-// are taken, and nothing else is guessed.
+// How a parameter is written. The CLI sends every value as a string, the HTTP API in JSON's types;
+// both are taken, and nothing else is guessed.
 enum class FieldType {
   kString,      // a JSON string
   kUnsigned,    // 3, "3": a whole number from 0 to 2^63 - 1
@@ -39,14 +39,15 @@ struct Field {
 // The parameters of one request, each of its field's type. May hold key material. Immutable.
 class FieldData {
  public:
-  // INVALID_ARGUMENT for a name that `fields` lacks, a value that is not of its type, and a required field
-  // left out. An error names the field and what was expected, never the value. `captured` are the values
-  // from the path, by name; they win over the body.
+  // INVALID_ARGUMENT for a name that `fields` lacks, a value that is not of its type, and a
+  // required field left out. An error names the field and what was expected, never the value.
+  // `captured` are the values from the path, by name; they win over the body.
   static absl::StatusOr<FieldData> Parse(const std::vector<Field>& fields, const base::Json& data,
                                          const std::map<std::string, std::string>& captured);
 
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
-  // The value, or nullopt if it was left out. A name or type that the schema lacks is a programming error.
+  // The value, or nullopt if it was left out. A name or type that the schema lacks is a programming
+  // error.
   std::optional<std::string_view> String(std::string_view name) const;
   std::optional<std::uint64_t> Unsigned(std::string_view name) const;
   std::optional<bool> Bool(std::string_view name) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -12,9 +13,9 @@
 namespace openbao {
 namespace {
 
+using base::Cat;
 using base::Json;
 using base::JsonText;
-using base::Cat;
 using base::ToAbsl;
 
 // OpenAPI knows no "rest of the path" parameter; the host's own documents write it as a plain one.
@@ -124,11 +125,13 @@ Json OperationObject(const Path& path, const PathOperation& operation,
                               {"required", true}});
   }
   for (const Field& field : path.fields) {
-    if (field.query && !TakesBody(operation.operation)) parameters.push_back(Parameter(field, "query"));
+    if (field.query && !TakesBody(operation.operation))
+      parameters.push_back(Parameter(field, "query"));
   }
   if (!parameters.empty()) object["parameters"] = std::move(parameters);
   if (TakesBody(operation.operation)) {
-    if (Json body = RequestBody(path, captured); !body.is_null()) object["requestBody"] = std::move(body);
+    if (Json body = RequestBody(path, captured); !body.is_null())
+      object["requestBody"] = std::move(body);
   }
   const bool no_content = operation.operation == Operation::kDelete;
   object["responses"] =
@@ -138,7 +141,8 @@ Json OperationObject(const Path& path, const PathOperation& operation,
 
 bool NeedsSudo(std::string_view pattern, const std::vector<std::string>& root_paths) {
   return std::ranges::any_of(root_paths, [&](std::string_view root) {
-    return root.ends_with('*') ? pattern.starts_with(root.substr(0, root.size() - 1)) : pattern == root;
+    return root.ends_with('*') ? pattern.starts_with(root.substr(0, root.size() - 1))
+                               : pattern == root;
   });
 }
 
@@ -161,8 +165,28 @@ Json PathItem(const Path& path, const std::vector<std::string>& root_paths) {
   return item;
 }
 
-std::string Indented(std::string_view text, std::string_view indent) {
-  return Cat(indent, absl::StrReplaceAll(ToAbsl(text), {{"\n", Cat("\n", indent)}}));
+constexpr std::size_t kHelpWidth = 80;
+
+// Text for a terminal: each line indented and broken between words. Lines that begin with a space
+// stay as they are.
+std::string Wrapped(std::string_view text, std::string_view indent) {
+  std::string out;
+  for (const absl::string_view line : absl::StrSplit(ToAbsl(text), '\n')) {
+    std::string current(indent);
+    if (absl::StartsWith(line, " ")) {
+      out += Cat(indent, line, "\n");
+      continue;
+    }
+    for (const absl::string_view word : absl::StrSplit(line, ' ', absl::SkipEmpty())) {
+      if (current.size() > indent.size() && current.size() + 1 + word.size() > kHelpWidth) {
+        out += Cat(current, "\n");
+        current = indent;
+      }
+      current += Cat(current.size() > indent.size() ? " " : "", word);
+    }
+    out += Cat(current.size() > indent.size() ? current : "", "\n");
+  }
+  return out;
 }
 
 std::string_view TypeName(FieldType type) {
@@ -196,8 +220,8 @@ std::string_view Verb(Operation operation) {
 
 }  // namespace
 
-Json OpenApiDocument(std::string_view title, std::string_view version, const std::vector<Path>& paths,
-                     const std::vector<std::string>& root_paths) {
+Json OpenApiDocument(std::string_view title, std::string_view version,
+                     const std::vector<Path>& paths, const std::vector<std::string>& root_paths) {
   Json items = Json::object();
   for (const Path& path : paths) {
     items[base::JsonString(OpenApiPath(path.pattern))] = PathItem(path, root_paths);
@@ -213,25 +237,26 @@ Json OpenApiDocument(std::string_view title, std::string_view version, const std
 }
 
 std::string RootHelp(std::string_view description, const std::vector<Path>& paths) {
-  std::string help = Cat(description, "\n\nPaths, relative to the mount (more with path-help):\n\n");
+  std::string help =
+      Cat(Wrapped(description, ""), "\nPaths, relative to the mount (more with path-help):\n\n");
   for (const Path& path : paths) {
-    help += Cat("    ", path.pattern, "\n", Indented(path.synopsis, "        "), "\n\n");
+    help += Cat("    ", path.pattern, "\n", Wrapped(path.synopsis, "        "), "\n");
   }
   return help;
 }
 
 std::string PathHelp(const Path& path) {
-  std::string help = Cat(path.synopsis, "\n\n");
-  if (!path.description.empty()) help += Cat(path.description, "\n\n");
+  std::string help = Cat(Wrapped(path.synopsis, ""), "\n");
+  if (!path.description.empty()) help += Cat(Wrapped(path.description, ""), "\n");
   help += Cat("OPERATIONS\n\n");
   for (const PathOperation& operation : path.operations) {
-    absl::StrAppendFormat(&help, "    %-7s %s\n", ToAbsl(Verb(operation.operation)), operation.summary);
+    absl::StrAppendFormat(&help, "    %-7s %s\n", ToAbsl(Verb(operation.operation)),
+                          operation.summary);
   }
   if (!path.fields.empty()) help += Cat("\nPARAMETERS\n\n");
   for (const Field& field : path.fields) {
-    help += Cat("    ", field.name, " (", TypeName(field.type),
-                    field.required ? ", required" : "", ")\n", Indented(field.description, "        "),
-                    "\n\n");
+    help += Cat("    ", field.name, " (", TypeName(field.type), field.required ? ", required" : "",
+                ")\n", Wrapped(field.description, "        "), "\n");
   }
   return help;
 }

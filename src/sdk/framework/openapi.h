@@ -1,6 +1,6 @@
-// Help texts and the OpenAPI 3.0.2 document of a mount, made from its paths. The host merges the document
-// into its own (sys/internal/specs/openapi; openbao sdk/framework/openapi.go) and the UI's API explorer
-// reads it.
+// Help texts and the OpenAPI 3.0.2 document of a mount, made from its paths. The host merges the
+// document into its own (sys/internal/specs/openapi; openbao sdk/framework/openapi.go) and the UI's
+// API explorer reads it.
 #ifndef SDK_FRAMEWORK_OPENAPI_H_
 #define SDK_FRAMEWORK_OPENAPI_H_
 
@@ -15,7 +15,8 @@ namespace openbao {
 
 // `root_paths` are the special paths that need sudo, for x-vault-sudo.
 base::Json OpenApiDocument(std::string_view title, std::string_view version,
-                           const std::vector<Path>& paths, const std::vector<std::string>& root_paths);
+                           const std::vector<Path>& paths,
+                           const std::vector<std::string>& root_paths);
 
 // What `bao path-help mount/` prints: the description and every path with its synopsis.
 std::string RootHelp(std::string_view description, const std::vector<Path>& paths);

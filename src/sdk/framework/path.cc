@@ -44,7 +44,8 @@ std::optional<std::map<std::string, std::string>> MatchPath(std::string_view pat
     if (given[i].empty()) return std::nullopt;
     if (capture->rest) {
       // The rest of the path begins where this segment does.
-      captured.emplace(capture->name, path.substr(static_cast<std::size_t>(given[i].data() - path.data())));
+      captured.emplace(capture->name,
+                       path.substr(static_cast<std::size_t>(given[i].data() - path.data())));
       return captured;
     }
     captured.emplace(capture->name, given[i]);
@@ -56,7 +57,8 @@ std::optional<std::map<std::string, std::string>> MatchPath(std::string_view pat
 std::vector<std::string> CapturedNames(std::string_view pattern) {
   std::vector<std::string> names;
   for (std::string_view segment : Segments(pattern)) {
-    if (const auto capture = ParseCapture(segment); capture.has_value()) names.emplace_back(capture->name);
+    if (const auto capture = ParseCapture(segment); capture.has_value())
+      names.emplace_back(capture->name);
   }
   return names;
 }

@@ -22,20 +22,21 @@ struct PathOperation {
   Operation operation;
   Handler handler;
   std::string summary;
-  // On a standby, answered with ReadOnlyStorage() before anything is read, so that the host forwards it:
-  // for all that writes, and for reads of what only the active node knows.
+  // On a standby, answered with ReadOnlyStorage() before anything is read, so that the host
+  // forwards it: for all that writes, and for reads of what only the active node knows.
   bool active_node_only = false;
   // Parameters are neither checked nor given to the handler: for what is refused whatever they are.
   bool any_parameters = false;
 };
 
-// One path of a mount: what it is, takes and does. Everything the help and the OpenAPI document say comes
-// from here.
+// One path of a mount: what it is, takes and does. Everything the help and the OpenAPI document say
+// comes from here.
 struct Path {
-  // Segments between slashes; "{name}" takes one segment, "{name...}" at the end one or more. Each name is
-  // a field. "versions/{version}".
+  // Segments between slashes; "{name}" takes one segment, "{name...}" at the end one or more. Each
+  // name is a field. "versions/{version}".
   std::string pattern;
   std::string synopsis;
+  // Paragraphs; help breaks them into lines, but for lines that begin with a space.
   std::string description;
   std::vector<Field> fields;
   std::vector<PathOperation> operations;

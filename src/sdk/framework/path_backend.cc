@@ -35,7 +35,8 @@ absl::StatusOr<bool> PathBackend::IsStandby() {
   if (standby == Standby::kUnknown) {
     ASSIGN_OR_RETURN(const bool answer, system_.PerformanceStandby());
     standby = answer ? Standby::kYes : Standby::kNo;
-    if (standby_.exchange(standby) == Standby::kUnknown && !answer && config_.on_active) config_.on_active();
+    if (standby_.exchange(standby) == Standby::kUnknown && !answer && config_.on_active)
+      config_.on_active();
   }
   return standby == Standby::kYes;
 }
@@ -89,7 +90,8 @@ absl::StatusOr<std::optional<Response>> PathBackend::Help(const Request& request
   }
   for (const Path& path : config_.paths) {
     // Help is asked of a pattern as well as of a path that matches it.
-    if (path.pattern != request.path && !MatchPath(path.pattern, request.path).has_value()) continue;
+    if (path.pattern != request.path && !MatchPath(path.pattern, request.path).has_value())
+      continue;
     response.data["help"] = base::JsonText(PathHelp(path));
     response.data["see_also"] = nullptr;
     response.data["openapi"] =

@@ -11,8 +11,8 @@
 
 namespace openbao {
 
-// A backend made of paths: routes by operation and path, types the parameters, answers help, forwards from
-// standbys. Owns its paths; thread-safe if their handlers are.
+// A backend made of paths: routes by operation and path, types the parameters, answers help,
+// forwards from standbys. Owns its paths; thread-safe if their handlers are.
 class PathBackend : public Backend {
  public:
   struct Config {

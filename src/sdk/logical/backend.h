@@ -45,8 +45,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Once, before the first request. At unseal the host only logs a failure, so requests must fail closed
-  // by themselves.
+  // Once, before the first request. At unseal the host only logs a failure, so requests must fail
+  // closed by themselves.
   virtual absl::Status Initialize(Storage& storage) = 0;
   // nullopt: nothing to answer (the host makes a read of it a 404).
   virtual absl::StatusOr<std::optional<Response>> HandleRequest(const Request& request) = 0;
@@ -56,7 +56,8 @@ class Backend {
 };
 
 // Makes the backend of one mount. Must not touch storage: the host may be probing the plugin.
-using BackendFactory = std::function<absl::StatusOr<std::unique_ptr<Backend>>(const BackendConfig&)>;
+using BackendFactory =
+    std::function<absl::StatusOr<std::unique_ptr<Backend>>(const BackendConfig&)>;
 
 }  // namespace openbao
 

@@ -29,7 +29,9 @@ bool IsReadOnlyStorage(const absl::Status& status) { return IsMarked(status, kRe
 
 absl::Status UnsupportedOperation() { return absl::UnimplementedError("unsupported operation"); }
 
-absl::Status UnsupportedPath() { return Marked(absl::UnimplementedError("unsupported path"), kNoPath); }
+absl::Status UnsupportedPath() {
+  return Marked(absl::UnimplementedError("unsupported path"), kNoPath);
+}
 
 bool IsUnsupportedPath(const absl::Status& status) { return IsMarked(status, kNoPath); }
 

@@ -1,5 +1,5 @@
-// Errors a backend answers with. They are absl::Status; sdk/transport maps each code to what the host
-// turns into an HTTP status:
+// Errors a backend answers with. They are absl::Status; sdk/transport maps each code to what the
+// host turns into an HTTP status:
 //
 //   INVALID_ARGUMENT            400   bad input, a cas that does not match
 //   PERMISSION_DENIED           403
@@ -18,7 +18,8 @@
 
 namespace openbao {
 
-// The storage is a standby's: the host forwards the request to the active node when it reads this text.
+// The storage is a standby's: the host forwards the request to the active node when it reads this
+// text.
 absl::Status ReadOnlyStorage();
 bool IsReadOnlyStorage(const absl::Status& status);
 

@@ -11,10 +11,21 @@
 
 namespace openbao {
 
-// What is asked of a path (openbao sdk/logical Operation). A request is dispatched on its operation, never
-// on its path alone: the host sends other operations with the same path ("resolve-path" before every
-// request), and those are kOther.
-enum class Operation { kCreate, kRead, kUpdate, kPatch, kDelete, kList, kScan, kHelp, kRollback, kOther };
+// What is asked of a path (openbao sdk/logical Operation). A request is dispatched on its
+// operation, never on its path alone: the host sends other operations with the same path
+// ("resolve-path" before every request), and those are kOther.
+enum class Operation {
+  kCreate,
+  kRead,
+  kUpdate,
+  kPatch,
+  kDelete,
+  kList,
+  kScan,
+  kHelp,
+  kRollback,
+  kOther
+};
 
 Operation ParseOperation(std::string_view name);
 std::string_view OperationName(Operation operation);
@@ -27,9 +38,11 @@ class Context {
   virtual bool Cancelled() const = 0;
 };
 
-// One request to a mount. `context` and `storage` belong to the transport and live as long as the call.
+// One request to a mount. `context` and `storage` belong to the transport and live as long as the
+// call.
 struct Request {
-  // Names the request across a replay: a host that found the plugin dead sends it again with the same id.
+  // Names the request across a replay: a host that found the plugin dead sends it again with the
+  // same id.
   std::string id;
   Operation operation = Operation::kOther;
   // Relative to the mount, without a slash at either end.

@@ -15,11 +15,11 @@
 
 namespace openbao {
 
-// The mount's own storage, as the host shows it (openbao sdk/logical Storage). Keys are relative to the
-// mount. Implementations are thread-safe.
+// The mount's own storage, as the host shows it (openbao sdk/logical Storage). Keys are relative to
+// the mount. Implementations are thread-safe.
 //
-// Failures: ReadOnlyStorage() on a standby, where nothing was written; otherwise a failed Put or Delete
-// may or may not have taken effect, and only a read can tell.
+// Failures: ReadOnlyStorage() on a standby, where nothing was written; otherwise a failed Put or
+// Delete may or may not have taken effect, and only a read can tell.
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -32,12 +32,13 @@ class Storage {
   // The names directly under `prefix` ("" or ending in '/'), sorted; names of folders end in '/'.
   virtual absl::StatusOr<std::vector<std::string>> List(std::string_view prefix) = 0;
   // At most `limit` names after `after`; limit <= 0 means all.
-  virtual absl::StatusOr<std::vector<std::string>> ListPage(std::string_view prefix, std::string_view after,
-                                                            int limit) = 0;
+  virtual absl::StatusOr<std::vector<std::string>> ListPage(std::string_view prefix,
+                                                            std::string_view after, int limit) = 0;
 };
 
-// A set of changes seen by others all at once or not at all. Rolled back on destruction unless Commit or
-// Rollback was called: the host has few permits for open ones, and an open one holds a lock.
+// A set of changes seen by others all at once or not at all. Rolled back on destruction unless
+// Commit or Rollback was called: the host has few permits for open ones, and an open one holds a
+// lock.
 class Transaction : public Storage {
  public:
   // ABORTED if another transaction won: nothing was written, begin again from the read. After a
@@ -46,8 +47,8 @@ class Transaction : public Storage {
   virtual absl::Status Rollback() = 0;
 };
 
-// What a request gets: the storage, and transactions where the host's backend has them (raft, in-memory
-// and PostgreSQL do; the file backend and HashiCorp Vault don't).
+// What a request gets: the storage, and transactions where the host's backend has them (raft,
+// in-memory and PostgreSQL do; the file backend and HashiCorp Vault don't).
 class TransactionalStorage : public Storage {
  public:
   virtual absl::StatusOr<bool> IsTransactional() = 0;
@@ -55,11 +56,12 @@ class TransactionalStorage : public Storage {
   virtual absl::StatusOr<std::unique_ptr<Transaction>> BeginReadOnlyTx() = 0;
 };
 
-// Runs `change` in one transaction and commits it if it succeeds; where the storage has no transactions,
-// runs it on the storage itself, so a caller orders its writes to be safe against a crash between any
-// two. A commit that lost is tried again, from the start, up to `attempts` times.
+// Runs `change` in one transaction and commits it if it succeeds; where the storage has no
+// transactions, runs it on the storage itself, so a caller orders its writes to be safe against a
+// crash between any two. A commit that lost is tried again, from the start, up to `attempts` times.
 absl::Status RunInTransaction(TransactionalStorage& storage,
-                              const std::function<absl::Status(Storage&)>& change, int attempts = 3);
+                              const std::function<absl::Status(Storage&)>& change,
+                              int attempts = 3);
 
 }  // namespace openbao
 

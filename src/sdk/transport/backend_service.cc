@@ -47,7 +47,8 @@ absl::StatusOr<Request> ToRequest(const pb::Request& wire) {
     return absl::InvalidArgumentError(base::Cat("the request's body: ", data.status().message()));
   }
   if (data->is_null()) return request;
-  if (!data->is_object()) return absl::InvalidArgumentError("the request's body: expected a JSON object");
+  if (!data->is_object())
+    return absl::InvalidArgumentError("the request's body: expected a JSON object");
   request.data = *std::move(data);
   return request;
 }
@@ -59,13 +60,14 @@ absl::Status SetResponse(const Response& response, pb::Response& wire) {
   return absl::OkStatus();
 }
 
-// A handler's exception is a defect; it must not take the other mounts of this process with it, and its
-// text is not ours to show.
+// A handler's exception is a defect; it must not take the other mounts of this process with it, and
+// its text is not ours to show.
 absl::StatusOr<std::optional<Response>> Handle(Backend& backend, const Request& request) {
   try {
     return backend.HandleRequest(request);
   } catch (const std::exception&) {
-    return absl::InternalError("the plugin failed on this request; this is a defect, please report it");
+    return absl::InternalError(
+        "the plugin failed on this request; this is a defect, please report it");
   }
 }
 
@@ -76,7 +78,8 @@ grpc::Status NoInstance() {
 }  // namespace
 
 struct BackendService::Instance {
-  explicit Instance(const std::shared_ptr<grpc::Channel>& channel) : storage(channel), system(channel) {}
+  explicit Instance(const std::shared_ptr<grpc::Channel>& channel)
+      : storage(channel), system(channel) {}
 
   StorageHost storage;
   SystemViewClient system;
@@ -131,7 +134,8 @@ grpc::Status BackendService::Initialize(grpc::ServerContext* context, const pb::
   return grpc::Status::OK;
 }
 
-grpc::Status BackendService::HandleRequest(grpc::ServerContext* context, const pb::HandleRequestArgs* args,
+grpc::Status BackendService::HandleRequest(grpc::ServerContext* context,
+                                           const pb::HandleRequestArgs* args,
                                            pb::HandleRequestReply* reply) {
   const auto instance = Find(*context);
   if (instance == nullptr) return NoInstance();
@@ -146,7 +150,8 @@ grpc::Status BackendService::HandleRequest(grpc::ServerContext* context, const p
   request->storage = &storage;
   const absl::StatusOr<std::optional<Response>> response = Handle(*instance->backend, *request);
   absl::Status status = response.status();
-  if (status.ok() && response->has_value()) status = SetResponse(**response, *reply->mutable_response());
+  if (status.ok() && response->has_value())
+    status = SetResponse(**response, *reply->mutable_response());
   if (!status.ok()) {
     reply->clear_response();
     SetError(status, *reply);
@@ -154,9 +159,11 @@ grpc::Status BackendService::HandleRequest(grpc::ServerContext* context, const p
   return grpc::Status::OK;
 }
 
-grpc::Status BackendService::HandleExistenceCheck(grpc::ServerContext*, const pb::HandleExistenceCheckArgs*,
+grpc::Status BackendService::HandleExistenceCheck(grpc::ServerContext*,
+                                                  const pb::HandleExistenceCheckArgs*,
                                                   pb::HandleExistenceCheckReply* reply) {
-  // Without a check every write is an update, which needs no storage to tell and one capability to allow.
+  // Without a check every write is an update, which needs no storage to tell and one capability to
+  // allow.
   reply->set_check_found(false);
   return grpc::Status::OK;
 }
@@ -168,15 +175,16 @@ grpc::Status BackendService::SpecialPaths(grpc::ServerContext* context, const pb
   const openbao::SpecialPaths special = instance->backend->Special();
   pb::Paths& paths = *reply->mutable_paths();
   paths.mutable_root()->Assign(special.root.begin(), special.root.end());
-  paths.mutable_unauthenticated()->Assign(special.unauthenticated.begin(), special.unauthenticated.end());
+  paths.mutable_unauthenticated()->Assign(special.unauthenticated.begin(),
+                                          special.unauthenticated.end());
   paths.mutable_local_storage()->Assign(special.local_storage.begin(), special.local_storage.end());
   paths.mutable_seal_wrap_storage()->Assign(special.seal_wrap_storage.begin(),
                                             special.seal_wrap_storage.end());
   return grpc::Status::OK;
 }
 
-grpc::Status BackendService::InvalidateKey(grpc::ServerContext* context, const pb::InvalidateKeyArgs* args,
-                                           pb::Empty*) {
+grpc::Status BackendService::InvalidateKey(grpc::ServerContext* context,
+                                           const pb::InvalidateKeyArgs* args, pb::Empty*) {
   const auto instance = Find(*context);
   if (instance == nullptr) return NoInstance();
   instance->backend->InvalidateKey(args->key());

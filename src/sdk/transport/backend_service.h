@@ -14,25 +14,29 @@
 namespace openbao {
 
 // The host's calls, one backend instance a mount: each call names its mount in the metadata
-// ("multiplex_id"), and instances share nothing. Owns the instances and their channels to the host. An
-// instance removed while it serves a call lives until that call ends. Thread-safe.
+// ("multiplex_id"), and instances share nothing. Owns the instances and their channels to the host.
+// An instance removed while it serves a call lives until that call ends. Thread-safe.
 class BackendService final : public pb::Backend::Service {
  public:
   // Connects to the server that the host runs for a mount under this broker id.
-  using Dial = std::function<absl::StatusOr<std::shared_ptr<grpc::Channel>>(std::uint32_t broker_id)>;
+  using Dial =
+      std::function<absl::StatusOr<std::shared_ptr<grpc::Channel>>(std::uint32_t broker_id)>;
 
   // `logger` must outlive this object.
   BackendService(BackendFactory factory, Dial dial, base::Logger& logger);
   ~BackendService() override;
 
   grpc::Status Setup(grpc::ServerContext*, const pb::SetupArgs*, pb::SetupReply*) override;
-  grpc::Status Initialize(grpc::ServerContext*, const pb::InitializeArgs*, pb::InitializeReply*) override;
+  grpc::Status Initialize(grpc::ServerContext*, const pb::InitializeArgs*,
+                          pb::InitializeReply*) override;
   grpc::Status HandleRequest(grpc::ServerContext*, const pb::HandleRequestArgs*,
                              pb::HandleRequestReply*) override;
   grpc::Status HandleExistenceCheck(grpc::ServerContext*, const pb::HandleExistenceCheckArgs*,
                                     pb::HandleExistenceCheckReply*) override;
-  grpc::Status SpecialPaths(grpc::ServerContext*, const pb::Empty*, pb::SpecialPathsReply*) override;
-  grpc::Status InvalidateKey(grpc::ServerContext*, const pb::InvalidateKeyArgs*, pb::Empty*) override;
+  grpc::Status SpecialPaths(grpc::ServerContext*, const pb::Empty*,
+                            pb::SpecialPathsReply*) override;
+  grpc::Status InvalidateKey(grpc::ServerContext*, const pb::InvalidateKeyArgs*,
+                             pb::Empty*) override;
   grpc::Status Cleanup(grpc::ServerContext*, const pb::Empty*, pb::Empty*) override;
   grpc::Status Type(grpc::ServerContext*, const pb::Empty*, pb::TypeReply*) override;
 

@@ -22,7 +22,8 @@ constexpr int kProtocolVersion = 5;
 class VersionService final : public logical::PluginVersion::Service {
  public:
   explicit VersionService(std::string version) : version_(std::move(version)) {}
-  grpc::Status Version(grpc::ServerContext*, const logical::Empty*, logical::VersionReply* reply) override {
+  grpc::Status Version(grpc::ServerContext*, const logical::Empty*,
+                       logical::VersionReply* reply) override {
     reply->set_plugin_version(version_);
     return grpc::Status::OK;
   }
@@ -34,9 +35,9 @@ class VersionService final : public logical::PluginVersion::Service {
 // One process serves every mount: a mount more costs a channel, not a process.
 class MultiplexingService final : public pluginutil::multiplexing::PluginMultiplexing::Service {
  public:
-  grpc::Status MultiplexingSupport(grpc::ServerContext*,
-                                   const pluginutil::multiplexing::MultiplexingSupportRequest*,
-                                   pluginutil::multiplexing::MultiplexingSupportResponse* reply) override {
+  grpc::Status MultiplexingSupport(
+      grpc::ServerContext*, const pluginutil::multiplexing::MultiplexingSupportRequest*,
+      pluginutil::multiplexing::MultiplexingSupportResponse* reply) override {
     reply->set_supported(true);
     return grpc::Status::OK;
   }
@@ -44,9 +45,14 @@ class MultiplexingService final : public pluginutil::multiplexing::PluginMultipl
 
 std::string HowToRun(const BackendPlugin& plugin) {
   return absl::StrCat(
-      "A secrets engine that OpenBao starts itself. Put it into the server's plugin_directory, then:\n\n"
-      "  bao plugin register -sha256=$(sha256sum ", plugin.name, " | cut -d' ' -f1) \\\n"
-      "      -version=", plugin.version, " -command=", plugin.name, " secret mek\n"
+      "A secrets engine that OpenBao starts itself. Put it into the server's plugin_directory, "
+      "then:\n\n"
+      "  bao plugin register -sha256=$(sha256sum ",
+      plugin.name,
+      " | cut -d' ' -f1) \\\n"
+      "      -version=",
+      plugin.version, " -command=", plugin.name,
+      " secret mek\n"
       "  bao secrets enable mek\n");
 }
 

@@ -13,8 +13,8 @@ struct BackendPlugin {
   BackendFactory factory;
 };
 
-// Serves a secrets engine to OpenBao until the host is done with it; answers --version and --help to people.
-// Call it from main, first of all. Returns the exit code.
+// Serves a secrets engine to OpenBao until the host is done with it; answers --version and --help
+// to people. Call it from main, first of all. Returns the exit code.
 int ServeBackend(const BackendPlugin& plugin, int argc, char** argv);
 
 }  // namespace openbao

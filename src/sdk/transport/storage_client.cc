@@ -36,11 +36,13 @@ std::unique_ptr<grpc::ClientContext> WriteContext() {
   return context;
 }
 
-// `err` is the text in the reply, empty for success. Errors arrive as texts only, so texts are matched.
+// `err` is the text in the reply, empty for success. Errors arrive as texts only, so texts are
+// matched.
 absl::Status Outcome(std::string_view call, const grpc::Status& transport, const std::string& err) {
   if (!transport.ok()) {
-    return absl::UnavailableError(base::Cat("storage ", call, ": no answer from the server (gRPC code ",
-                                               static_cast<int>(transport.error_code()), ")"));
+    return absl::UnavailableError(base::Cat("storage ", call,
+                                            ": no answer from the server (gRPC code ",
+                                            static_cast<int>(transport.error_code()), ")"));
   }
   if (err.empty()) return absl::OkStatus();
   if (absl::StrContains(err, ReadOnlyStorage().message())) return ReadOnlyStorage();
@@ -112,15 +114,16 @@ class Calls {
     args.set_txn(txn_);
     pb::StorageListReply reply;
     const grpc::Status status = stub_.ListPage(ReadContext(request_).get(), args, &reply);
-    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) return PageOfList(prefix, after, limit);
+    if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED)
+      return PageOfList(prefix, after, limit);
     RETURN_IF_ERROR(Outcome("list", status, reply.err()));
     return std::vector<std::string>(reply.keys().begin(), reply.keys().end());
   }
 
  private:
   // HashiCorp Vault's storage has no pages.
-  absl::StatusOr<std::vector<std::string>> PageOfList(std::string_view prefix, std::string_view after,
-                                                      int limit) {
+  absl::StatusOr<std::vector<std::string>> PageOfList(std::string_view prefix,
+                                                      std::string_view after, int limit) {
     ASSIGN_OR_RETURN(std::vector<std::string> names, List(prefix));
     std::vector<std::string> page;
     for (std::string& name : names) {
@@ -199,10 +202,12 @@ class TransactionClient final : public Transaction {
   bool open_ = true;
 };
 
-using BeginCall = grpc::Status (pb::Storage::StubInterface::*)(grpc::ClientContext*, const pb::Empty&,
+using BeginCall = grpc::Status (pb::Storage::StubInterface::*)(grpc::ClientContext*,
+                                                               const pb::Empty&,
                                                                pb::StorageBeginTxReply*);
 
-absl::StatusOr<std::unique_ptr<Transaction>> Begin(StorageHost& host, const grpc::ServerContext* request,
+absl::StatusOr<std::unique_ptr<Transaction>> Begin(StorageHost& host,
+                                                   const grpc::ServerContext* request,
                                                    BeginCall call) {
   pb::StorageBeginTxReply reply;
   const grpc::Status status = (host.stub().*call)(WriteContext().get(), pb::Empty(), &reply);
@@ -221,7 +226,8 @@ absl::StatusOr<bool> StorageHost::IsTransactional() {
   Transactional known = transactional_.load();
   if (known == Transactional::kUnknown) {
     pb::StorageIsTransactionalReply reply;
-    const grpc::Status status = stub_->IsTransactional(ReadContext(nullptr).get(), pb::Empty(), &reply);
+    const grpc::Status status =
+        stub_->IsTransactional(ReadContext(nullptr).get(), pb::Empty(), &reply);
     // HashiCorp Vault knows no such call.
     if (!status.ok() && status.error_code() != grpc::StatusCode::UNIMPLEMENTED) {
       return Outcome("probe", status, "");
@@ -240,14 +246,17 @@ absl::Status StorageClient::Put(std::string_view key, const base::SecretBytes& v
   return Calls(host_, request_, "").Put(key, value);
 }
 
-absl::Status StorageClient::Delete(std::string_view key) { return Calls(host_, request_, "").Delete(key); }
+absl::Status StorageClient::Delete(std::string_view key) {
+  return Calls(host_, request_, "").Delete(key);
+}
 
 absl::StatusOr<std::vector<std::string>> StorageClient::List(std::string_view prefix) {
   return Calls(host_, request_, "").List(prefix);
 }
 
 absl::StatusOr<std::vector<std::string>> StorageClient::ListPage(std::string_view prefix,
-                                                                 std::string_view after, int limit) {
+                                                                 std::string_view after,
+                                                                 int limit) {
   return Calls(host_, request_, "").ListPage(prefix, after, limit);
 }
 
@@ -264,7 +273,8 @@ SystemViewClient::SystemViewClient(const std::shared_ptr<grpc::Channel>& channel
 
 absl::StatusOr<bool> SystemViewClient::PerformanceStandby() {
   pb::ReplicationStateReply reply;
-  const grpc::Status status = stub_->ReplicationState(ReadContext(nullptr).get(), pb::Empty(), &reply);
+  const grpc::Status status =
+      stub_->ReplicationState(ReadContext(nullptr).get(), pb::Empty(), &reply);
   RETURN_IF_ERROR(Outcome("replication state", status, ""));
   return (reply.state() & kPerformanceStandby) != 0;
 }

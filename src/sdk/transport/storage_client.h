@@ -16,8 +16,8 @@
 
 namespace openbao {
 
-// What the clients of one mount share: the host's stub, and whether its storage has transactions, which
-// is asked once (an RPC costs as much as a read). Thread-safe.
+// What the clients of one mount share: the host's stub, and whether its storage has transactions,
+// which is asked once (an RPC costs as much as a read). Thread-safe.
 class StorageHost {
  public:
   explicit StorageHost(const std::shared_ptr<grpc::Channel>& channel);
@@ -32,13 +32,14 @@ class StorageHost {
   std::atomic<Transactional> transactional_ = Transactional::kUnknown;
 };
 
-// The storage as one request sees it. Reads end with the request (its deadline, its caller's going);
-// writes, once sent, wait for their outcome for up to kWriteTimeout whatever the caller does, since a
-// write abandoned half way has an unknown outcome. `request` may be nullptr and otherwise must outlive
-// this object, as must `host`.
+// The storage as one request sees it. Reads end with the request (its deadline, its caller's
+// going); writes, once sent, wait for their outcome for up to kWriteTimeout whatever the caller
+// does, since a write abandoned half way has an unknown outcome. `request` may be nullptr and
+// otherwise must outlive this object, as must `host`.
 class StorageClient final : public TransactionalStorage {
  public:
-  StorageClient(StorageHost& host, const grpc::ServerContext* request) : host_(host), request_(request) {}
+  StorageClient(StorageHost& host, const grpc::ServerContext* request)
+      : host_(host), request_(request) {}
 
   absl::StatusOr<std::optional<base::SecretBytes>> Get(std::string_view key) override;
   absl::Status Put(std::string_view key, const base::SecretBytes& value) override;

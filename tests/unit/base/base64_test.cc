@@ -13,9 +13,13 @@ using ::testing::_;
 using ::testing_support::StatusIs;
 
 // RFC 4648 section 10.
-constexpr std::pair<std::string_view, std::string_view> kVectors[] = {
-    {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-    {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+constexpr std::pair<std::string_view, std::string_view> kVectors[] = {{"", ""},
+                                                                      {"f", "Zg=="},
+                                                                      {"fo", "Zm8="},
+                                                                      {"foo", "Zm9v"},
+                                                                      {"foob", "Zm9vYg=="},
+                                                                      {"fooba", "Zm9vYmE="},
+                                                                      {"foobar", "Zm9vYmFy"}};
 
 TEST(Base64, EncodesAndDecodesTheVectorsOfTheRfc) {
   for (const auto& [plain, text] : kVectors) {
@@ -25,8 +29,8 @@ TEST(Base64, EncodesAndDecodesTheVectorsOfTheRfc) {
 }
 
 TEST(Base64, RefusesWhatIsNotCanonical) {
-  for (std::string_view bad : {"Zg", "Zg=", "Zh==", "Zm9v\n", " Zm9v", "Zm 9v", "Zm9-", "Z===", "====",
-                               "Zg==Zg==", "Zm9v===="}) {
+  for (std::string_view bad : {"Zg", "Zg=", "Zh==", "Zm9v\n", " Zm9v", "Zm 9v", "Zm9-",
+                               "Z===", "====", "Zg==Zg==", "Zm9v===="}) {
     EXPECT_THAT(Base64Decode(bad), StatusIs(absl::StatusCode::kInvalidArgument, _)) << bad;
   }
 }

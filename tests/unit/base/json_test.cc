@@ -23,8 +23,10 @@ TEST(Json, KeepsTheOrderOfMembers) {
 
 TEST(Json, RefusesAMemberTwiceInOneObjectOnly) {
   EXPECT_THAT(ParseJson(R"({"a":{"b":1},"b":[{"b":1},{"b":2}]})"), IsOk());
-  for (std::string_view bad : {R"({"a":1,"a":1})", R"([{"x":{"a":1,"b":2,"a":3}}])", R"({"a":1,"\u0061":2})"}) {
-    EXPECT_THAT(ParseJson(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("twice"))) << bad;
+  for (std::string_view bad :
+       {R"({"a":1,"a":1})", R"([{"x":{"a":1,"b":2,"a":3}}])", R"({"a":1,"\u0061":2})"}) {
+    EXPECT_THAT(ParseJson(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("twice")))
+        << bad;
   }
 }
 
@@ -37,7 +39,8 @@ TEST(Json, BoundsDepthAndMembers) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("deeper than 64")));
   const auto wide = [](std::size_t members) {
     std::string text = "{";
-    for (std::size_t i = 0; i < members; ++i) absl::StrAppend(&text, i == 0 ? "" : ",", "\"", i, "\":0");
+    for (std::size_t i = 0; i < members; ++i)
+      absl::StrAppend(&text, i == 0 ? "" : ",", "\"", i, "\":0");
     return text + "}";
   };
   EXPECT_THAT(ParseJson(wide(kMaxJsonMembers)), IsOk());
@@ -51,8 +54,10 @@ TEST(Json, ErrorsNameThePlaceAndNeverTheText) {
                        AllOf(HasSubstr("at byte 14"), Not(HasSubstr("hunter2")))));
   EXPECT_THAT(ParseJson("[123456e9999]"),
               StatusIs(absl::StatusCode::kInvalidArgument, Not(HasSubstr("123456"))));
-  for (std::string_view bad : {"", "{", "{} x", "nul", "\"\xff\"", "\xef\xbb\xbf", "{'a':1}", "[1,]", "01"}) {
-    EXPECT_THAT(ParseJson(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("JSON"))) << bad;
+  for (std::string_view bad :
+       {"", "{", "{} x", "nul", "\"\xff\"", "\xef\xbb\xbf", "{'a':1}", "[1,]", "01"}) {
+    EXPECT_THAT(ParseJson(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("JSON")))
+        << bad;
   }
 }
 
@@ -65,7 +70,8 @@ TEST(Json, FindStringFindsOnlyStrings) {
 }
 
 TEST(Json, DumpRefusesWhatIsNotUtf8) {
-  EXPECT_THAT(DumpJson(JsonText("\xff")), StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
+  EXPECT_THAT(DumpJson(JsonText("\xff")),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
 }
 
 }  // namespace

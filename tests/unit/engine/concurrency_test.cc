@@ -17,7 +17,9 @@ namespace {
 
 using base::Json;
 
-std::string Text(const Json& value) { return std::string(value.get_ref<const base::JsonString&>()); }
+std::string Text(const Json& value) {
+  return std::string(value.get_ref<const base::JsonString&>());
+}
 
 void InParallel(int threads, const std::function<void(int)>& act) {
   std::vector<std::thread> all;
@@ -36,7 +38,8 @@ TEST(Concurrency, RotationsAllSucceedEachWithAVersionOfItsOwn) {
     answers[static_cast<std::size_t>(i)] = *answer;
   });
   std::map<std::uint64_t, Json> by_version;
-  for (Json& answer : answers) by_version.emplace(answer.at("version").get<std::uint64_t>(), answer);
+  for (Json& answer : answers)
+    by_version.emplace(answer.at("version").get<std::uint64_t>(), answer);
   ASSERT_EQ(by_version.size(), static_cast<std::size_t>(kClients));
   EXPECT_EQ(by_version.begin()->first, 2u);
   EXPECT_EQ(by_version.rbegin()->first, 1u + kClients);

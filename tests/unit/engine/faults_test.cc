@@ -1,5 +1,6 @@
-// Every storage call of every writing operation, failed in every way: nothing may be lost or mixed, one
-// request may count once at most, and the next call must work. All points are enumerated, none sampled.
+// Every storage call of every writing operation, failed in every way: nothing may be lost or mixed,
+// one request may count once at most, and the next call must work. All points are enumerated, none
+// sampled.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -44,12 +45,15 @@ Keys KeysOf(const Json& record_json) {
   return keys;
 }
 
-// Everything that is anywhere in storage: versions and archive are searched as text, JSON in JSON undone.
+// Everything that is anywhere in storage: versions and archive are searched as text, JSON in JSON
+// undone.
 bool Stored(FakeStorage& storage, const std::string& key) {
   const std::string kid = key.substr(key.find(' ') + 1, key.rfind(' ') - key.find(' ') - 1);
   const std::string k = key.substr(key.rfind(' ') + 1);
   for (const auto& [name, value] : storage.content()) {
-    if (name.starts_with("archive/") && absl::StrContains(value, k) && absl::StrContains(value, kid)) return true;
+    if (name.starts_with("archive/") && absl::StrContains(value, k) &&
+        absl::StrContains(value, kid))
+      return true;
     if (!name.starts_with("versions/")) continue;
     const auto doc = mek::VersionDoc::Parse(name, value);
     if (doc.ok() && KeysOf(doc->record.ToJson()).contains(key)) return true;
@@ -72,10 +76,16 @@ void Prepare(TestMount& mount) {
 
 const std::vector<Operated>& Operations() {
   static const std::vector<Operated> operations{
-      {"rotate", [](TestMount& m, const std::string& id) { return m.Write("rotate", Json::object(), id); }},
-      {"rotate with cas", [](TestMount& m, const std::string& id) { return m.Write("rotate", Json{{"cas", 4}}, id); }},
+      {"rotate",
+       [](TestMount& m, const std::string& id) { return m.Write("rotate", Json::object(), id); }},
+      {"rotate with cas",
+       [](TestMount& m, const std::string& id) {
+         return m.Write("rotate", Json{{"cas", 4}}, id);
+       }},
       {"rollback keep",
-       [](TestMount& m, const std::string& id) { return m.Write("rollback", Json{{"version", 1}}, id); }},
+       [](TestMount& m, const std::string& id) {
+         return m.Write("rollback", Json{{"version", 1}}, id);
+       }},
       {"rollback drop",
        [](TestMount& m, const std::string& id) {
          return m.Write("rollback", Json{{"version", 1}, {"newer_keys", "drop"}}, id);
@@ -108,8 +118,8 @@ const std::vector<Operated>& Operations() {
   return operations;
 }
 
-constexpr Fault kFaults[] = {Fault::kErrorBefore, Fault::kErrorAfter, Fault::kLostBefore, Fault::kLostAfter,
-                             Fault::kCrashBefore, Fault::kCrashAfter};
+constexpr Fault kFaults[] = {Fault::kErrorBefore, Fault::kErrorAfter,  Fault::kLostBefore,
+                             Fault::kLostAfter,   Fault::kCrashBefore, Fault::kCrashAfter};
 
 class Faults : public ::testing::TestWithParam<std::size_t> {};
 
@@ -124,7 +134,8 @@ bool RunOne(const Operated& operation, Fault fault, int n, bool cold, int& point
     Keys keys;
     for (const auto& [name, value] : mount.storage().content()) {
       if (!name.starts_with("versions/")) continue;
-      for (const std::string& key : KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson())) keys.insert(key);
+      for (const std::string& key : KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson()))
+        keys.insert(key);
     }
     return keys;
   }();
@@ -209,8 +220,9 @@ TEST(Faults, AReadOnlyRefusalIsPassedOnAndLeavesNoTrace) {
   TestMount mount;
   Prepare(mount);
   const auto content = mount.storage().content();
-  mount.storage().set_plan(
-      [](const FakeStorage::Call& call) { return call.name == "put" ? Fault::kReadOnly : Fault::kNone; });
+  mount.storage().set_plan([](const FakeStorage::Call& call) {
+    return call.name == "put" ? Fault::kReadOnly : Fault::kNone;
+  });
   EXPECT_THAT(mount.Write("rotate"), StatusIs(absl::StatusCode::kUnavailable,
                                               HasSubstr("cannot write to readonly storage")));
   mount.storage().set_plan(nullptr);
@@ -229,7 +241,8 @@ TEST(Faults, AStandbyForwardsBeforeItReadsAnything) {
                                             HasSubstr("cannot write to readonly storage")))
         << path;
   }
-  EXPECT_THAT(mount.Read("status"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("readonly")));
+  EXPECT_THAT(mount.Read("status"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("readonly")));
   EXPECT_TRUE(mount.storage().calls().empty());
 }
 
@@ -244,7 +257,8 @@ TEST(Faults, ATickPrunesWithoutLosingAKeyWhateverFails) {
       Keys known;
       for (const auto& [name, value] : mount.storage().content()) {
         if (!name.starts_with("versions/")) continue;
-        for (const std::string& key : KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson())) {
+        for (const std::string& key :
+             KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson())) {
           known.insert(key);
         }
       }
@@ -262,8 +276,10 @@ TEST(Faults, ATickPrunesWithoutLosingAKeyWhateverFails) {
       mount.storage().set_plan(nullptr);
       EXPECT_THAT(mount.Call(Operation::kRollback, ""), IsOk());
       EXPECT_EQ(mount.Record(), record);
-      EXPECT_EQ(mount.Call(Operation::kList, "versions")->value().data.at("keys").dump(), R"(["4","5"])");
-      for (const std::string& key : known) EXPECT_TRUE(Stored(mount.storage(), key)) << "fault at " << n;
+      EXPECT_EQ(mount.Call(Operation::kList, "versions")->value().data.at("keys").dump(),
+                R"(["4","5"])");
+      for (const std::string& key : known)
+        EXPECT_TRUE(Stored(mount.storage(), key)) << "fault at " << n;
       if (HasFailure()) return;
       if (!reached) break;
       ASSERT_LT(n, 40);
@@ -285,11 +301,14 @@ TEST(Faults, ARandomSourceThatFailsMakesNoVersion) {
 TEST(Faults, AClockThatStepsBackMakesNoEarlierKid) {
   TestMount mount;
   Prepare(mount);
-  const std::string first(mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
+  const std::string first(
+      mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
   mount.clock().Advance(-absl::Hours(24 * 365 * 10));
-  const std::string second(mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
+  const std::string second(
+      mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
   mount.clock().Advance(absl::Hours(24 * 365 * 20));
-  const std::string third(mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
+  const std::string third(
+      mount.Write("rotate")->at("current_kid").get_ref<const base::JsonString&>());
   EXPECT_GE(*mek::UuidV1Time(second) - *mek::UuidV1Time(first), absl::Milliseconds(1));
   EXPECT_GE(*mek::UuidV1Time(third) - *mek::UuidV1Time(second), absl::Milliseconds(1));
   EXPECT_EQ(mount.LiveVersion(), 7u);
@@ -299,8 +318,8 @@ TEST(Faults, ADamagedLiveVersionClosesTheMountAndIsNotOverwritten) {
   TestMount mount;
   Prepare(mount);
   const std::string whole = mount.storage().content().at("versions/0000000004");
-  const std::vector<std::string> damages{whole.substr(0, whole.size() / 2), "", "null", "{}", "\xff",
-                                         absl::StrCat(whole, "x")};
+  const std::vector<std::string> damages{
+      whole.substr(0, whole.size() / 2), "", "null", "{}", "\xff", absl::StrCat(whole, "x")};
   for (const std::string& damaged : damages) {
     mount.storage().Set("versions/0000000004", damaged);
     const auto content = mount.storage().content();
@@ -327,7 +346,8 @@ TEST(Faults, ANewerSchemaIsRefusedAndLeftUntouched) {
   body["a_member_of_the_future"] = true;
   const std::string newer(mek::WriteDocument(2, std::move(body))->view());
   mount.storage().Set("versions/0000000004", newer);
-  EXPECT_THAT(mount.Write("rotate"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer")));
+  EXPECT_THAT(mount.Write("rotate"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer")));
   EXPECT_EQ(mount.storage().content().at("versions/0000000004"), newer);
 }
 

@@ -15,8 +15,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing_support::Fault;
 using ::testing_support::FakeStorage;
+using ::testing_support::Fault;
 using ::testing_support::IsOk;
 using ::testing_support::IsOkAndHolds;
 using ::testing_support::StatusIs;
@@ -105,7 +105,8 @@ TEST_F(MountStoreTest, WhatIsUnsettledIsSettledBeforeTheNextReadOrWrite) {
 TEST_F(MountStoreTest, NothingIsReadWhileWhatIsUnsettledCannotBeSettled) {
   storage_.set_plan(Next({Fault::kLostAfter, Fault::kLostBefore, Fault::kLostBefore}));
   EXPECT_FALSE(store_.Append(storage_, 0, Document("one")).ok());
-  EXPECT_THAT(store_.Live(storage_), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no answer")));
+  EXPECT_THAT(store_.Live(storage_),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no answer")));
   EXPECT_EQ(LiveReason(), "one");
 }
 
@@ -117,7 +118,8 @@ TEST_F(MountStoreTest, AnotherProcessesWriteInThePlaceIsNotOverwritten) {
   EXPECT_THAT(store_.Append(storage_, 0, Document("one")),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known")));
   storage_.set_plan(nullptr);
-  EXPECT_THAT(store_.Live(storage_), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another process")));
+  EXPECT_THAT(store_.Live(storage_),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another process")));
   EXPECT_EQ(storage_.content().at("versions/0000000001"), Document("other").view());
 }
 

@@ -22,11 +22,15 @@ using ::testing::HasSubstr;
 constexpr char kData[] = "data/encryption/keys/stored_data";
 constexpr char kFirstKid[] = "6aa44e80-fb25-11f0-b358-d9f191b7584a";
 
-std::string Text(const Json& value) { return std::string(value.get_ref<const base::JsonString&>()); }
+std::string Text(const Json& value) {
+  return std::string(value.get_ref<const base::JsonString&>());
+}
 
 class Paths : public ::testing::Test {
  protected:
-  void Bootstrap() { ASSERT_THAT(mount_.Write("import", TestMount::RecordOf("good_bootstrapped")), IsOk()); }
+  void Bootstrap() {
+    ASSERT_THAT(mount_.Write("import", TestMount::RecordOf("good_bootstrapped")), IsOk());
+  }
   std::vector<std::string> Warnings(Operation operation, std::string_view path, Json data) {
     const auto done = mount_.Call(operation, path, std::move(data));
     EXPECT_THAT(done, IsOk());
@@ -41,7 +45,8 @@ TEST_F(Paths, AnEmptyMountSaysWhatToDo) {
   EXPECT_TRUE(mount_.Read(kData)->is_null());
   EXPECT_TRUE(mount_.Read("metadata/encryption/keys/stored_data")->is_null());
   EXPECT_EQ(mount_.Read("verify")->at("result"), "warn");
-  EXPECT_THAT(mount_.Read("versions/1"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no version yet")));
+  EXPECT_THAT(mount_.Read("versions/1"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no version yet")));
   EXPECT_EQ(mount_.Call(Operation::kList, "versions")->value().data.at("keys").size(), 0u);
 }
 
@@ -55,7 +60,8 @@ TEST_F(Paths, InitMakesAFirstRecordOnce) {
   EXPECT_EQ(record->current_kid(), Text(reply.at("current_kid")));
   EXPECT_FALSE(record->mirrored());
   EXPECT_EQ(mek::UuidV1Time(record->current_kid()), mount_.clock().Now());
-  EXPECT_THAT(mount_.Write("init"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 1")));
+  EXPECT_THAT(mount_.Write("init"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 1")));
 }
 
 TEST_F(Paths, InitAsADryRunChangesNothing) {
@@ -74,7 +80,8 @@ TEST_F(Paths, ImportKeepsTheRecordByteForByte) {
 
 TEST_F(Paths, ImportTakesABackupAsTheCommandLinePrintsIt) {
   const Json record = TestMount::RecordOf("good_fifth_field");
-  const Json backup{{"request_id", "x"}, {"data", Json{{"data", record}, {"metadata", Json{{"version", 3}}}}}};
+  const Json backup{{"request_id", "x"},
+                    {"data", Json{{"data", record}, {"metadata", Json{{"version", 3}}}}}};
   // From the command line a file's content comes as text.
   ASSERT_THAT(mount_.Write("import", Json{{"backup", JsonText(backup.dump())}}), IsOk());
   EXPECT_EQ(mount_.Record(), record);
@@ -143,9 +150,10 @@ TEST_F(Paths, CasMeansTheLiveVersion) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no version yet")));
   ASSERT_THAT(mount_.Write("init", Json{{"cas", 0}}), IsOk());
   const auto content = mount_.storage().content();
-  for (const Json& bad : {Json(0), Json(2), Json("2"), Json(-1), Json("-1"), Json(1.5), Json("1.5"), Json("x"),
-                          Json(""), Json(9223372036854775808u), Json("9223372036854775808"), Json(true),
-                          Json::array({1}), Json("1 "), Json("0x1")}) {
+  for (const Json& bad :
+       {Json(0), Json(2), Json("2"), Json(-1), Json("-1"), Json(1.5), Json("1.5"), Json("x"),
+        Json(""), Json(9223372036854775808u), Json("9223372036854775808"), Json(true),
+        Json::array({1}), Json("1 "), Json("0x1")}) {
     EXPECT_THAT(mount_.Write("rotate", Json{{"cas", bad}}),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cas")))
         << bad.dump();
@@ -166,8 +174,10 @@ TEST_F(Paths, WhatAPathDoesNotKnowIsRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("reason: expected a string")));
   EXPECT_THAT(mount_.Write("rotate", Json{{"reason", JsonText(std::string(1025, 'r'))}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1024")));
-  EXPECT_THAT(mount_.Write("rotation"), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("path")));
-  EXPECT_THAT(mount_.Read("rotate"), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("operation")));
+  EXPECT_THAT(mount_.Write("rotation"),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("path")));
+  EXPECT_THAT(mount_.Read("rotate"),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("operation")));
   EXPECT_THAT(mount_.Call(Operation::kOther, "rotate"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("operation")));
   EXPECT_EQ(mount_.LiveVersion(), 1u);
@@ -182,7 +192,8 @@ TEST_F(Paths, RollbackKeepsNewerKeysAtTheEnd) {
   EXPECT_EQ(reply.at("rolled_back_to"), 1u);
   EXPECT_EQ(Text(reply.at("current_kid")), kFirstKid);
   EXPECT_EQ(Text(reply.at("previous_kid")), third);
-  EXPECT_EQ(mount_.Read("versions/4")->at("kids"), Json::array({kFirstKid, JsonText(third), JsonText(second)}));
+  EXPECT_EQ(mount_.Read("versions/4")->at("kids"),
+            Json::array({kFirstKid, JsonText(third), JsonText(second)}));
   EXPECT_EQ(mount_.Read("versions/4")->at("rolled_back_to"), 1u);
 }
 
@@ -208,7 +219,8 @@ TEST_F(Paths, RollbackRefusesTheLiveVersionAndUnknownOnes) {
     EXPECT_THAT(mount_.Write("rollback", Json{{"version", version}}),
                 StatusIs(absl::StatusCode::kNotFound, HasSubstr("the versions kept are 1 to 1")));
   }
-  EXPECT_THAT(mount_.Write("rollback"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("version is missing")));
+  EXPECT_THAT(mount_.Write("rollback"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("version is missing")));
 }
 
 TEST_F(Paths, AKeyThatContradictsALiveOrArchivedOneIsRefused) {
@@ -217,7 +229,8 @@ TEST_F(Paths, AKeyThatContradictsALiveOrArchivedOneIsRefused) {
   Json contradiction = TestMount::RecordOf("good_bootstrapped");
   contradiction["private_jwks"] = contradiction["keys"];
   EXPECT_THAT(mount_.Write(kData, Json{{"data", contradiction}}),
-              StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr(kFirstKid), HasSubstr("private_jwks"))));
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr(kFirstKid), HasSubstr("private_jwks"))));
   // Archived: the bootstrapped record is dropped for another, then contradicted.
   ASSERT_THAT(mount_.Put("good_unknown_members"), IsOk());
   EXPECT_THAT(mount_.Write(kData, Json{{"data", contradiction}}),
@@ -252,18 +265,21 @@ TEST_F(Paths, ReadsAnswerAsKvVersion2AtBothPaths) {
   EXPECT_EQ(metadata.at("oldest_version"), 1u);
   EXPECT_EQ(metadata.at("versions").at("1").at("destroyed"), false);
   EXPECT_EQ(metadata.at("versions").size(), 2u);
-  EXPECT_EQ(mount_.Call(Operation::kList, "metadata/encryption/keys", Json{{"list", "true"}})->value().data.dump(),
+  EXPECT_EQ(mount_.Call(Operation::kList, "metadata/encryption/keys", Json{{"list", "true"}})
+                ->value()
+                .data.dump(),
             R"({"keys":["stored_data"]})");
 }
 
 TEST_F(Paths, PutReplacesExactlyAndPatchMerges) {
   Bootstrap();
   const Json reply = *mount_.Write(kData, Json{{"data", TestMount::RecordOf("good_fifth_field")},
-                                              {"options", Json{{"cas", 1}}}});
+                                               {"options", Json{{"cas", 1}}}});
   EXPECT_EQ(reply.at("version"), 2u);
   EXPECT_EQ(mount_.Record(), TestMount::RecordOf("good_fifth_field"));
   ASSERT_THAT(mount_.Call(Operation::kPatch, kData,
-                          Json{{"data", Json{{"note", nullptr}, {"owner", "ess"}}}, {"options", Json{{"cas", 2}}}}),
+                          Json{{"data", Json{{"note", nullptr}, {"owner", "ess"}}},
+                               {"options", Json{{"cas", 2}}}}),
               IsOk());
   Json expected = TestMount::RecordOf("good_fifth_field");
   expected.erase("note");
@@ -275,27 +291,31 @@ TEST_F(Paths, PutReplacesExactlyAndPatchMerges) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("live version is 3")));
   EXPECT_THAT(mount_.Write(kData, Json{{"data", expected}, {"options", Json{{"csa", 3}}}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("csa")));
-  EXPECT_THAT(mount_.Write(kData), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data is missing")));
+  EXPECT_THAT(mount_.Write(kData),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data is missing")));
   EXPECT_EQ(mount_.LiveVersion(), 3u);
 }
 
 TEST_F(Paths, DeletingIsRefusedWithTheReason) {
   Bootstrap();
   const auto content = mount_.storage().content();
-  for (const char* path : {kData, "encryption/keys/stored_data", "metadata/encryption/keys/stored_data",
-                           "delete/encryption/keys/stored_data"}) {
+  for (const char* path :
+       {kData, "encryption/keys/stored_data", "metadata/encryption/keys/stored_data",
+        "delete/encryption/keys/stored_data"}) {
     EXPECT_THAT(mount_.Call(Operation::kDelete, path),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("unreadable")));
   }
-  for (const char* path : {"delete/encryption/keys/stored_data", "destroy/encryption/keys/stored_data",
-                           "undelete/encryption/keys/stored_data"}) {
+  for (const char* path :
+       {"delete/encryption/keys/stored_data", "destroy/encryption/keys/stored_data",
+        "undelete/encryption/keys/stored_data"}) {
     EXPECT_THAT(mount_.Write(path, Json{{"versions", Json::array({1})}}),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("unreadable")));
   }
   EXPECT_THAT(mount_.Write("metadata/encryption/keys/stored_data", Json{{"max_versions", 1}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("config")));
   EXPECT_THAT(mount_.Write("encryption/keys/stored_data", Json{{"keys", "x"}}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("bao secrets tune -options=version=2")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("bao secrets tune -options=version=2")));
   EXPECT_EQ(mount_.storage().content(), content);
 }
 
@@ -315,16 +335,22 @@ TEST_F(Paths, StatusShowsThePhase) {
 }
 
 TEST_F(Paths, ConfigIsTypedAndKept) {
-  EXPECT_EQ(mount_.Read("config")->dump(), R"({"grace_period":"48h","max_versions":100,"private_jwks":"auto"})");
-  EXPECT_EQ(mount_.Write("config", Json{{"grace_period", "1h30m"}, {"private_jwks", "mirror"}})->dump(),
-            R"({"grace_period":"1h30m","max_versions":100,"private_jwks":"mirror"})");
+  EXPECT_EQ(mount_.Read("config")->dump(),
+            R"({"grace_period":"48h","max_versions":100,"private_jwks":"auto"})");
+  EXPECT_EQ(
+      mount_.Write("config", Json{{"grace_period", "1h30m"}, {"private_jwks", "mirror"}})->dump(),
+      R"({"grace_period":"1h30m","max_versions":100,"private_jwks":"mirror"})");
   EXPECT_EQ(mount_.Write("config", Json{{"grace_period", 60}, {"max_versions", "7"}})->dump(),
             R"({"grace_period":"1m","max_versions":7,"private_jwks":"mirror"})");
   mount_.Restart();
-  EXPECT_EQ(mount_.Read("config")->dump(), R"({"grace_period":"1m","max_versions":7,"private_jwks":"mirror"})");
-  for (const Json& bad : {Json{{"grace_period", "soon"}}, Json{{"grace_period", "-1h"}}, Json{{"grace_period", "inf"}},
-                          Json{{"max_versions", 1}}, Json{{"private_jwks", "both"}}, Json{{"grace", "1h"}}}) {
-    EXPECT_THAT(mount_.Write("config", bad), StatusIs(absl::StatusCode::kInvalidArgument, ::testing::_)) << bad.dump();
+  EXPECT_EQ(mount_.Read("config")->dump(),
+            R"({"grace_period":"1m","max_versions":7,"private_jwks":"mirror"})");
+  for (const Json& bad : {Json{{"grace_period", "soon"}}, Json{{"grace_period", "-1h"}},
+                          Json{{"grace_period", "inf"}}, Json{{"max_versions", 1}},
+                          Json{{"private_jwks", "both"}}, Json{{"grace", "1h"}}}) {
+    EXPECT_THAT(mount_.Write("config", bad),
+                StatusIs(absl::StatusCode::kInvalidArgument, ::testing::_))
+        << bad.dump();
   }
   ASSERT_THAT(mount_.Write("init"), IsOk());
   EXPECT_TRUE(mek::Record::Parse(mount_.Record())->mirrored());
@@ -339,12 +365,21 @@ TEST_F(Paths, HelpCoversEveryPath) {
     const auto help = mount_.Call(Operation::kHelp, relative);
     ASSERT_THAT(help, IsOk()) << relative;
     EXPECT_THAT(Text((*help)->data.at("help")), HasSubstr("OPERATIONS")) << relative;
-    EXPECT_TRUE(absl::StrContains(Text(root.at("help")), relative.substr(0, relative.find('{')))) << relative;
+    EXPECT_TRUE(absl::StrContains(Text(root.at("help")), relative.substr(0, relative.find('{'))))
+        << relative;
   }
-  EXPECT_EQ(paths.at("/rotate").at("post").at("requestBody").at("content").at("application/json").at("schema")
-                .at("properties").at("cas").at("type"),
+  EXPECT_EQ(paths.at("/rotate")
+                .at("post")
+                .at("requestBody")
+                .at("content")
+                .at("application/json")
+                .at("schema")
+                .at("properties")
+                .at("cas")
+                .at("type"),
             "integer");
-  EXPECT_THAT(mount_.Call(Operation::kHelp, "nowhere"), StatusIs(absl::StatusCode::kUnimplemented, ::testing::_));
+  EXPECT_THAT(mount_.Call(Operation::kHelp, "nowhere"),
+              StatusIs(absl::StatusCode::kUnimplemented, ::testing::_));
 }
 
 }  // namespace

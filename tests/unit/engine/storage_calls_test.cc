@@ -1,4 +1,5 @@
-// Storage calls are what a request's time goes into: each operation has its number, and one more fails here.
+// Storage calls are what a request's time goes into: each operation has its number, and one more
+// fails here.
 #include <gtest/gtest.h>
 
 #include <string>
@@ -18,9 +19,10 @@ using openbao::Operation;
 std::string CallsOf(TestMount& mount, const std::function<void()>& act) {
   mount.storage().set_plan([](const FakeStorage::Call&) { return Fault::kNone; });
   act();
-  return absl::StrJoin(mount.storage().calls(), ", ", [](std::string* out, const FakeStorage::Call& call) {
-    absl::StrAppend(out, call.name, " ", call.key);
-  });
+  return absl::StrJoin(mount.storage().calls(), ", ",
+                       [](std::string* out, const FakeStorage::Call& call) {
+                         absl::StrAppend(out, call.name, " ", call.key);
+                       });
 }
 
 class StorageCalls : public ::testing::Test {
@@ -42,12 +44,16 @@ TEST_F(StorageCalls, ARotationIsOneGetAndOnePut) {
 }
 
 TEST_F(StorageCalls, ARollbackReadsItsTargetToo) {
-  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk()); }),
+  EXPECT_EQ(CallsOf(mount_,
+                    [&] {
+                      ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
+                    }),
             "get versions/0000000002, get versions/0000000001, put versions/0000000003");
 }
 
 TEST_F(StorageCalls, StatusIsOneGet) {
-  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Read("status"), IsOk()); }), "get versions/0000000002");
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Read("status"), IsOk()); }),
+            "get versions/0000000002");
 }
 
 TEST_F(StorageCalls, WhatIsNoRequestOfAUserNeedsNone) {
