@@ -72,7 +72,7 @@ absl::Status ConfigStore::Put(openbao::Storage& storage, const Config& config) {
                         {"max_versions", config.max_versions},
                         {"private_jwks", base::JsonText(PrivateJwksName(config.private_jwks))}};
   ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
-  const absl::Status put = storage.Put(kKey, document);
+  absl::Status put = storage.Put(kKey, document);
   // After an error either may be stored.
   config_.Forget();
   return put;

@@ -89,7 +89,7 @@ absl::StatusOr<std::optional<Version>> MountStore::Get(openbao::Storage& storage
 absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
                                 const base::SecretBytes& document) {
   const std::uint64_t number = live + 1;
-  const absl::Status put = storage.Put(Key(number), document);
+  absl::Status put = storage.Put(Key(number), document);
   if (put.ok()) {
     live_.Replace(number);
     return put;

@@ -170,7 +170,7 @@ openbao::Path Folder(Mount& mount, std::string pattern, std::string only) {
   return path;
 }
 
-openbao::PathOperation Refuse(Operation operation, std::string why) {
+openbao::PathOperation Refuse(Operation operation, const char* why) {
   return {.operation = operation,
           .handler = [why](const Request&, const FieldData&) -> Answer {
             return absl::InvalidArgumentError(why);

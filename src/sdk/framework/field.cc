@@ -72,7 +72,7 @@ std::optional<Json> ToBool(const Json& value) {
 // Go's duration syntax with "d" for days beside it, as OpenBao takes durations (parseutil); bare
 // numbers are seconds.
 std::optional<Json> ToDuration(const Json& value) {
-  if (const auto seconds = ToUnsigned(value); seconds.has_value()) {
+  if (auto seconds = ToUnsigned(value); seconds.has_value()) {
     if (absl::Seconds(seconds->get<std::int64_t>()) > kMaxDuration) return std::nullopt;
     return seconds;
   }

@@ -23,6 +23,7 @@ std::string Text(const Json& value) {
 
 void InParallel(int threads, const std::function<void(int)>& act) {
   std::vector<std::thread> all;
+  all.reserve(static_cast<std::size_t>(threads));
   for (int i = 0; i < threads; ++i) all.emplace_back([&act, i] { act(i); });
   for (std::thread& thread : all) thread.join();
 }

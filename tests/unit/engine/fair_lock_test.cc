@@ -64,6 +64,7 @@ TEST(FairLock, ExcludesUnderContention) {
   FairLock lock;
   int counter = 0;
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       for (int n = 0; n < 1000; ++n) {

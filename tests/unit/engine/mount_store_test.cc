@@ -111,7 +111,7 @@ TEST_F(MountStoreTest, NothingIsReadWhileWhatIsUnsettledCannotBeSettled) {
 }
 
 TEST_F(MountStoreTest, AnotherProcessesWriteInThePlaceIsNotOverwritten) {
-  storage_.set_plan([this](const FakeStorage::Call& call) {
+  storage_.set_plan([](const FakeStorage::Call& call) {
     return call.name == "put" ? Fault::kLostBefore : Fault::kNone;
   });
   storage_.Set("versions/0000000001", Document("other").view());
