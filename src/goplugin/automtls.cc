@@ -42,7 +42,7 @@ constexpr char kHost[] = "localhost";
 
 std::string_view Content(BIO* bio) {
   char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
+  const auto size = BIO_get_mem_data(bio, &data);
   return {data, static_cast<std::size_t>(size)};
 }
 

@@ -26,7 +26,7 @@ LogSink StderrSink();
 // Longer messages and values are cut, so that a line stays below the 64 KiB which the host reads
 // whole.
 inline constexpr std::size_t kMaxLogText = 8192;
-inline constexpr std::size_t kMaxLogLine = 60 * 1024;
+inline constexpr std::size_t kMaxLogLine = std::size_t{60} * 1024;
 
 // Thread-safe. The clock must outlive it.
 class HclogLogger final : public base::Logger {

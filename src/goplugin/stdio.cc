@@ -5,9 +5,14 @@ namespace goplugin {
 grpc::Status StdioService::StreamStdio(grpc::ServerContext* /*context*/,
                                        const google::protobuf::Empty* /*request*/,
                                        grpc::ServerWriter<plugin::StdioData>* stream) {
+  // Numbered before the host learns that the call has begun, so that its next one counts as later.
+  std::uint64_t mine = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    mine = ++newest_;
+  }
   stream->SendInitialMetadata();
   absl::MutexLock lock(&mutex_);
-  const std::uint64_t mine = ++newest_;
   const auto over = [&]()
                         ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stopped_ || newest_ != mine; };
   mutex_.Await(absl::Condition(&over));

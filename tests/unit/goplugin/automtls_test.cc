@@ -23,7 +23,7 @@ using ::testing_support::StatusIs;
 
 std::shared_ptr<X509> Parse(const std::string& der) {
   const auto* in = reinterpret_cast<const unsigned char*>(der.data());
-  return {d2i_X509(nullptr, &in, static_cast<long>(der.size())), X509_free};
+  return {d2i_X509(nullptr, &in, std::ssize(der)), X509_free};
 }
 
 std::string CommonName(const X509_NAME* name) {

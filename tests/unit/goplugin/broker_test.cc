@@ -83,7 +83,7 @@ class BrokerTest : public ::testing::Test {
   }
   // A server of the host's that echoes.
   std::string HostServer(const std::string& name) {
-    const std::string path = directory_.path() + "/" + name;
+    std::string path = directory_.path() + "/" + name;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
     services_.push_back(std::make_unique<TestService>());

@@ -31,6 +31,7 @@ Child::Child(const std::string& program, const std::vector<std::string>& environ
   posix_spawn_file_actions_adddup2(&actions, out_end.get(), STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err_end.get(), STDERR_FILENO);
   std::vector<char*> variables;
+  variables.reserve(environment.size() + 1);
   for (const std::string& variable : environment) {
     variables.push_back(const_cast<char*>(variable.c_str()));
   }

@@ -76,8 +76,8 @@ std::unique_ptr<grpc::Server> Host::Serve(const std::string& address, const Plug
   return builder.BuildAndStart();
 }
 
-std::shared_ptr<grpc::Channel> ConnectWith(const std::string& socket_path,
-                                           std::shared_ptr<grpc::ChannelCredentials> credentials) {
+std::shared_ptr<grpc::Channel> ConnectWith(
+    const std::string& socket_path, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetSslTargetNameOverride("localhost");
@@ -109,7 +109,7 @@ grpc::Status CheckHealth(const std::shared_ptr<grpc::Channel>& channel,
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(service);
   grpc::health::v1::HealthCheckResponse response;
-  const grpc::Status status =
+  grpc::Status status =
       grpc::health::v1::Health::NewStub(channel)->Check(&context, request, &response);
   if (status.ok() && response.status() != grpc::health::v1::HealthCheckResponse::SERVING) {
     return {grpc::StatusCode::INTERNAL, "it does not serve"};

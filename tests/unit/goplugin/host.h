@@ -67,8 +67,8 @@ class Host {
 };
 
 // A channel without limits on messages, whose host name is checked as localhost.
-std::shared_ptr<grpc::Channel> ConnectWith(const std::string& socket_path,
-                                           std::shared_ptr<grpc::ChannelCredentials> credentials);
+std::shared_ptr<grpc::Channel> ConnectWith(
+    const std::string& socket_path, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 // Client credentials as go-plugin's; no identity, no certificate.
 std::shared_ptr<grpc::ChannelCredentials> ClientCredentials(const Identity* identity,
                                                             const std::string& root_pem);

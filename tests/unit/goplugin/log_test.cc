@@ -18,7 +18,6 @@ namespace {
 
 using ::testing::Each;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
@@ -107,6 +106,7 @@ TEST_F(Log, CutsWhatTheHostWouldNotReadWhole) {
 TEST_F(Log, WritesWholeLinesFromManyThreads) {
   HclogLogger logger = Make();
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       for (int n = 0; n < 100; ++n) logger.Info("line");

@@ -114,7 +114,7 @@ TEST_F(ServeTest, RefusesAHostWithoutCertificate) {
 TEST_F(ServeTest, RefusesAHostOfAnotherVersion) {
   std::erase_if(environment_,
                 [](const auto& v) { return v.starts_with("PLUGIN_PROTOCOL_VERSIONS="); });
-  environment_.push_back("PLUGIN_PROTOCOL_VERSIONS=3,4");
+  environment_.emplace_back("PLUGIN_PROTOCOL_VERSIONS=3,4");
   child_ = std::make_unique<Child>(TEST_PLUGIN, environment_);
   const auto end = child_->Wait();
   ASSERT_TRUE(end.has_value());
@@ -149,7 +149,7 @@ TEST_F(ServeTest, StillAnswersWhenTheStreamEndsFirst) {
 }
 
 TEST_F(ServeTest, DeclinesMultiplexingWhenAsked) {
-  environment_.push_back("PLUGIN_MULTIPLEX_GRPC=true");
+  environment_.emplace_back("PLUGIN_MULTIPLEX_GRPC=true");
   Start();
   ASSERT_EQ(plugin_.fields.size(), 7u);
   EXPECT_EQ(plugin_.fields[6], "false");
@@ -229,7 +229,7 @@ TEST_F(ServeTest, LeavesInTimeAfterLargeMessages) {
 
 TEST_F(ServeTest, DoesNotTraceWhatItServes) {
   for (const char* variable : {"GRPC_TRACE=all", "GRPC_VERBOSITY=debug"}) {
-    environment_.push_back(variable);
+    environment_.emplace_back(variable);
   }
   Start();
   std::string echoed;

@@ -28,7 +28,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-using ::testing_support::IsOk;
 using ::testing_support::StatusIs;
 
 constexpr absl::Duration kPatience = absl::Seconds(4);
@@ -217,8 +216,8 @@ TEST_F(ServerTest, CancelsCallsThatTakeTooLong) {
 // Whoever is not the host gets nothing.
 
 grpc::StatusCode Attempt(const PluginAddress& plugin,
-                         std::shared_ptr<grpc::ChannelCredentials> credentials) {
-  return CheckHealth(ConnectWith(plugin.socket_path, std::move(credentials))).error_code();
+                         const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  return CheckHealth(ConnectWith(plugin.socket_path, credentials)).error_code();
 }
 
 TEST_F(ServerTest, TurnsAwayAClientWithoutCertificate) {
@@ -257,7 +256,7 @@ Identity IssuedBy(const Identity& issuer) {
   const std::unique_ptr<BIO, int (*)(BIO*)> out(BIO_new(BIO_s_mem()), BIO_free);
   PEM_write_bio_X509(out.get(), certificate.get());
   char* data = nullptr;
-  const long size = BIO_get_mem_data(out.get(), &data);
+  const auto size = BIO_get_mem_data(out.get(), &data);
   identity.certificate_pem.assign(data, static_cast<std::size_t>(size));
   return identity;
 }

@@ -32,7 +32,7 @@ grpc::Status Call(const char* method, const std::shared_ptr<grpc::Channel>& chan
   request.set_address(bytes);
   Message response;
   const grpc::internal::RpcMethod rpc(method, grpc::internal::RpcMethod::NORMAL_RPC);
-  const grpc::Status status = grpc::internal::BlockingUnaryCall<Message, Message, Base, Base>(
+  grpc::Status status = grpc::internal::BlockingUnaryCall<Message, Message, Base, Base>(
       channel.get(), rpc, &context, request, &response);
   if (answer != nullptr) *answer = response.address();
   return status;
