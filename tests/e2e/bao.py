@@ -159,6 +159,7 @@ class Server:
     def __enter__(self) -> Server:
         with contextlib.ExitStack() as failing:
             failing.callback(self._stack.close)
+            failing.push(self._note_log)
             self._lay_out()
             Server.running.append(self)
             self._stack.callback(Server.running.remove, self)
@@ -170,6 +171,11 @@ class Server:
                     self.register(name, binary)
             failing.pop_all()
         return self
+
+    def _note_log(self, _: object, error: BaseException | None, __: object) -> None:
+        """A server that could not be started takes its log away with its folder: the error keeps it."""
+        if error is not None and hasattr(self, "log_path"):
+            error.add_note("the server's log ends:\n" + "\n".join(self.log().splitlines()[-60:]))
 
     def _lay_out(self) -> None:
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="mek-"))
@@ -235,15 +241,19 @@ class Server:
         return command + [f"-config={config}"]
 
     def _answers(self) -> bool:
+        return self._gets("sys/health?uninitcode=200&sealedcode=200") and (
+            self.storage == "raft" or self._mounts_answer())
+
+    def _mounts_answer(self) -> bool:
+        return self._gets("sys/mounts")
+
+    def _gets(self, path: str) -> bool:
+        """Whether a GET is answered with 200: a server that starts may refuse or drop a connection."""
         if self._process is None or self._process.poll() is not None:
             raise BaoError("the server process ended")
         with contextlib.suppress(OSError, http.client.HTTPException):
-            status = self.http("GET", "sys/health?uninitcode=200&sealedcode=200").status
-            return status == 200 and (self.storage == "raft" or self._mounts_answer())
+            return self.http("GET", path).status == 200
         return False
-
-    def _mounts_answer(self) -> bool:
-        return self.http("GET", "sys/mounts").status == 200
 
     def _initialise(self) -> None:
         keys = self.http("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1}).ok().body
