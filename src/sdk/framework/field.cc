@@ -31,7 +31,7 @@ std::string_view Expected(FieldType type) {
     case FieldType::kBool:
       return "true or false";
     case FieldType::kDuration:
-      return "a duration such as \"48h\" or \"30m\", or a number of seconds, 0 or more";
+      return "a duration such as \"48h\" or \"30m\", or a whole number of seconds, 0 or more";
     case FieldType::kStringList:
       return "a list of strings, or one string with commas";
     case FieldType::kObject:
@@ -79,13 +79,15 @@ std::optional<Json> ToDuration(const Json& value) {
   const auto text = AsText(value);
   if (!text.has_value()) return std::nullopt;
   absl::Duration duration;
-  if (std::uint64_t days = 0; text->ends_with('d') && text->size() > 1 && text->size() < 8 &&
-                              absl::SimpleAtoi(ToAbsl(text->substr(0, text->size() - 1)), &days)) {
-    duration = absl::Hours(24) * static_cast<std::int64_t>(days);
+  if (text->ends_with('d')) {
+    const auto days = ToUnsigned(base::JsonText(text->substr(0, text->size() - 1)));
+    if (!days.has_value()) return std::nullopt;
+    duration = absl::Hours(24) * days->get<std::int64_t>();
   } else if (!absl::ParseDuration(ToAbsl(*text), &duration)) {
     return std::nullopt;
   }
   if (duration < absl::ZeroDuration() || duration > kMaxDuration) return std::nullopt;
+  if (duration != absl::Floor(duration, absl::Seconds(1))) return std::nullopt;
   return Json(absl::ToInt64Seconds(duration));
 }
 

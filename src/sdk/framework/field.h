@@ -20,7 +20,7 @@ enum class FieldType {
   kString,      // a JSON string
   kUnsigned,    // 3, "3": a whole number from 0 to 2^63 - 1
   kBool,        // true, "true", "1", "false", "0"
-  kDuration,    // 3600, "3600" (seconds), "48h", "1h30m", "2d"; not negative
+  kDuration,    // 3600, "3600" (seconds), "48h", "1h30m", "2d": whole seconds, up to 100 years
   kStringList,  // ["a", "b"], "a,b"; empty text is an empty list
   kObject,      // a JSON object, or its text (the CLI's name=@file)
 };

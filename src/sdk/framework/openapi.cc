@@ -63,7 +63,7 @@ Json Parameter(const Field& field, std::string_view in) {
               {"description", JsonText(field.description)},
               {"in", JsonText(in)},
               {"schema", std::move(schema)},
-              {"required", in == "path"}};
+              {"required", in == "path" || field.required}};
 }
 
 std::string_view HttpMethod(Operation operation) {
@@ -86,7 +86,7 @@ bool TakesBody(Operation operation) {
          operation == Operation::kPatch;
 }
 
-// "versions/{version}", read -> "mek-read-versions-version".
+// "versions/{version}", read -> "read-versions-version".
 std::string OperationId(const Path& path, Operation operation) {
   std::string id = Cat(OperationName(operation), "-", path.pattern);
   for (char& c : id) {

@@ -31,14 +31,17 @@ PathBackend::PathBackend(Config config, SystemView& system)
 absl::Status PathBackend::Initialize(Storage&) { return IsStandby().status(); }
 
 absl::StatusOr<bool> PathBackend::IsStandby() {
-  Standby standby = standby_.load();
-  if (standby == Standby::kUnknown) {
-    ASSIGN_OR_RETURN(const bool answer, system_.PerformanceStandby());
-    standby = answer ? Standby::kYes : Standby::kNo;
-    if (standby_.exchange(standby) == Standby::kUnknown && !answer && config_.on_active)
-      config_.on_active();
+  if (const Standby known = standby_.load(); known != Standby::kUnknown) {
+    return known == Standby::kYes;
   }
-  return standby == Standby::kYes;
+  ASSIGN_OR_RETURN(const bool answer, system_.PerformanceStandby());
+  // Known to others only when on_active has returned.
+  absl::MutexLock lock(&first_answer_);
+  if (standby_.load() == Standby::kUnknown) {
+    if (!answer && config_.on_active) config_.on_active();
+    standby_.store(answer ? Standby::kYes : Standby::kNo);
+  }
+  return standby_.load() == Standby::kYes;
 }
 
 absl::StatusOr<std::optional<Response>> PathBackend::HandleRequest(const Request& request) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "sdk/framework/path.h"
 #include "sdk/logical/backend.h"
 
@@ -21,7 +22,9 @@ class PathBackend : public Backend {
     std::string description;  // the root help's text
     std::vector<Path> paths;
     SpecialPaths special;
-    // This node turned out to be no standby. Called once, before the first request is served.
+    // This node turned out to be no standby. Called once: at Initialize, or if the host had no
+    // answer then, before the first request that needs to know (active_node_only, the tick) is
+    // served.
     std::function<void()> on_active;
     // The host's tick, every 60 s on the active node.
     std::function<absl::Status(const Request&)> on_tick;
@@ -44,6 +47,7 @@ class PathBackend : public Backend {
 
   const Config config_;
   SystemView& system_;
+  absl::Mutex first_answer_;
   enum class Standby { kUnknown, kNo, kYes };
   std::atomic<Standby> standby_ = Standby::kUnknown;
 };

@@ -117,8 +117,9 @@ grpc::Status BackendService::Setup(grpc::ServerContext* context, const pb::Setup
     return grpc::Status::OK;
   }
   instance->backend = *std::move(backend);
+  // `instance` is declared before the lock, so what this replaces is destroyed after it.
   absl::MutexLock lock(&mutex_);
-  instances_.insert_or_assign(MountId(*context), std::move(instance));
+  instances_[MountId(*context)].swap(instance);
   return grpc::Status::OK;
 }
 
@@ -192,8 +193,14 @@ grpc::Status BackendService::InvalidateKey(grpc::ServerContext* context,
 }
 
 grpc::Status BackendService::Cleanup(grpc::ServerContext* context, const pb::Empty*, pb::Empty*) {
+  // Declared before the lock, so destroyed after it: a backend that is slow to go holds up no
+  // other.
+  std::shared_ptr<Instance> removed;
   absl::MutexLock lock(&mutex_);
-  instances_.erase(MountId(*context));
+  if (const auto at = instances_.find(MountId(*context)); at != instances_.end()) {
+    removed = std::move(at->second);
+    instances_.erase(at);
+  }
   return grpc::Status::OK;
 }
 
