@@ -155,7 +155,7 @@ void BrokerService::Remember(const plugin::ConnInfo& info) {
                   {{"service_id", base::Cat(info.service_id())}});
   }
   absl::MutexLock lock(&mutex_);
-  // If the host says it twice, the later word counts: Go's net package may have moved the server.
+  // If the host says it twice, the later word counts.
   targets_.insert_or_assign(info.service_id(), std::move(target));
   if (targets_.size() > kMaxWaitingServers) targets_.erase(targets_.begin());
 }
