@@ -5,11 +5,13 @@
 
 #include "base/json.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "mek/document.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
+
+using base::Cat;
 
 constexpr std::uint64_t kArchiveSchema = 1;
 

@@ -10,18 +10,20 @@
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "mek/json_span.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
+
+using base::Cat;
 
 constexpr std::string_view kSchema = "schema";
 constexpr std::string_view kDigest = "sha256";
 // The last member, which holds the digest in hexadecimal of what stands before it.
 constexpr std::string_view kTailStart = R"(,"sha256":")";
 constexpr std::string_view kTailEnd = R"("})";
-constexpr std::size_t kHexSize = 2 * SHA256_DIGEST_LENGTH;
+constexpr std::size_t kHexSize = std::size_t{2} * SHA256_DIGEST_LENGTH;
 constexpr std::size_t kTailSize = kTailStart.size() + kHexSize + kTailEnd.size();
 
 std::string Digest(std::string_view text) {
@@ -52,15 +54,22 @@ absl::Status Damaged(std::string_view what, std::string_view why) {
           ". It is left as it is; restore the storage from a snapshot taken before"));
 }
 
-absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body) {
-  base::Json document = base::Json::object();
-  document[base::JsonString(kSchema)] = schema;
-  for (auto& [name, value] : body.items()) document[name] = std::move(value);
-  if (!FitsNested(document, base::kMaxJsonDepth)) {
+absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body,
+                                                std::optional<RawPart> raw) {
+  if (!FitsNested(body, base::kMaxJsonDepth)) {
     return absl::InternalError("an entry to be stored is nested too deep; nothing was written");
   }
-  ASSIGN_OR_RETURN(base::SecretBytes text, base::DumpJson(document));
-  text.Truncate(text.size() - 1);
+  ASSIGN_OR_RETURN(const base::SecretBytes rest, base::DumpJson(body));
+  base::SecretBytes text(Cat("{\"", kSchema, "\":", schema));
+  text.Reserve(rest.size() + (raw.has_value() ? raw->text.size() : 0) + 256);
+  if (raw.has_value()) {
+    text.Append(Cat(",\"", raw->name, "\":"));
+    text.Append(raw->text);
+  }
+  if (!body.empty()) {
+    text.Append(",");
+    text.Append(rest.view().substr(1, rest.size() - 2));
+  }
   const std::string digest = Digest(text.view());
   text.Append(kTailStart);
   text.Append(digest);
@@ -70,27 +79,39 @@ absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json
 
 absl::StatusOr<base::Json> ReadDocument(std::string_view what, std::uint64_t schema,
                                         std::initializer_list<std::string_view> members,
-                                        std::string_view text) {
-  absl::StatusOr<base::Json> document = ParseStrictJson(text);
-  if (!document.ok()) return Damaged(what, Cat(document.status().message()));
-  if (!document->is_object()) return Damaged(what, "it is not a JSON object");
+                                        std::string_view text, RawPart* raw) {
+  if (const absl::Status checked = CheckStrictJson(text); !checked.ok()) {
+    return Damaged(what, Cat(checked.message()));
+  }
+  if (!text.starts_with('{')) return Damaged(what, "it is not a JSON object");
   if (!HasIntactTail(text)) {
     return Damaged(what, "its checksum is missing or does not match its content");
   }
-  ASSIGN_OR_RETURN(const std::uint64_t found, ReadNumber(what, *document, kSchema));
+  base::Json document = base::Json::object();
+  for (const RawMember& member : Members(text)) {
+    ASSIGN_OR_RETURN(const base::Json name, base::ParseJson(member.name));
+    const auto& key = *name.get_ptr<const base::JsonString*>();
+    if (raw != nullptr && std::string_view(key) == raw->name) {
+      raw->text = member.value;
+    } else {
+      ASSIGN_OR_RETURN(document[key], base::ParseJson(member.value));
+    }
+  }
+
+  ASSIGN_OR_RETURN(const std::uint64_t found, ReadNumber(what, document, kSchema));
   if (found > schema) {
     return absl::FailedPreconditionError(
         Cat(what, " was written by a newer version of the plugin (schema ", found,
             ", this one knows ", schema, "): upgrade the plugin. The entry is left as it is"));
   }
   if (found != schema) return Damaged(what, "its schema is none that ever was");
-  for (const auto& [name, value] : document->items()) {
+  for (const auto& [name, value] : document.items()) {
     if (name != kSchema && name != kDigest &&
         std::ranges::find(members, std::string_view(name)) == members.end()) {
       return absl::FailedPreconditionError(
           Cat(what,
-              " has a member that this version of the plugin does not know: use the version that "
-              "wrote it. The entry is left as it is"));
+              " has a member that this version of the plugin does not know: use the version "
+              "that wrote it. The entry is left as it is"));
     }
   }
   return document;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,16 +17,26 @@
 
 namespace mek {
 
-// {"schema":`schema`, members of `body` …, "sha256":"…"}. `body` is an object without these two
-// names. INTERNAL if a string is not UTF-8, or it is nested too deep to be read back.
-absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body);
+// A member whose JSON text is handled as it is rather than as a value, because it is large.
+struct RawPart {
+  std::string_view name;
+  std::string_view text;
+};
+
+// {"schema":`schema`, `raw` if there is one, members of `body` …, "sha256":"…"}. `body` is an
+// object without these names. INTERNAL if a string is not UTF-8, or it is nested too deep to be
+// read back.
+absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body,
+                                                std::optional<RawPart> raw = std::nullopt);
 
 // The members as written, schema and sha256 included. `what` names the entry in messages ("version
-// 7"). FAILED_PRECONDITION if the schema is newer than `schema` or a member is none of `members`
-// (the entry is whole but another plugin's); DATA_LOSS if it is damaged. Messages show no values.
+// 7"). The member `raw->name` is left out and its text, a part of `text`, put into `raw->text`,
+// which is empty if there is none. FAILED_PRECONDITION if the schema is newer than `schema` or a
+// member is none of `members` (the entry is whole but another plugin's); DATA_LOSS if it is
+// damaged. Messages show no values.
 absl::StatusOr<base::Json> ReadDocument(std::string_view what, std::uint64_t schema,
                                         std::initializer_list<std::string_view> members,
-                                        std::string_view text);
+                                        std::string_view text, RawPart* raw = nullptr);
 
 // Typed members of a document; DATA_LOSS that names the member if it is absent or of another type.
 absl::StatusOr<std::string> ReadString(std::string_view what, const base::Json& document,

@@ -1,9 +1,10 @@
-// Locates values in JSON text, so that an edit can splice them and leave every other byte as it
-// was: unknown members, order, whitespace and the spelling of numbers survive.
+// Strict JSON by its text: checks it, and locates values in it, so that an edit can splice them and
+// leave every other byte as it was. Unknown members, order, whitespace and the spelling of numbers
+// survive, and a set of a thousand keys is read in one pass without a value being built.
 //
-// Precondition of all functions: the text was accepted by ParseStrictJson. The scanner tracks only
-// strings and nesting; on other text the results are meaningless, but nothing is read out of
-// bounds. The views returned point into the text that was passed.
+// The views that are returned point into the text that was passed. Precondition of all functions
+// below CheckStrictJson: it accepted the text. On other text their results are meaningless, but
+// nothing is read out of bounds.
 #ifndef MEK_JSON_SPAN_H_
 #define MEK_JSON_SPAN_H_
 
@@ -11,13 +12,18 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/json.h"
+#include "base/secret.h"
 
 namespace mek {
 
-// base::ParseJson, less what its library forgives at either end: a byte order mark and a NUL. The
-// readers' JSON parsers forgive neither.
+// Accepts what base::ParseJson does, less what its library forgives at either end: a byte order
+// mark and a NUL. The readers' JSON parsers forgive neither. Messages as base::ParseJson's.
+absl::Status CheckStrictJson(std::string_view text, int max_depth = base::kMaxJsonDepth);
+
+// The value of such a text.
 absl::StatusOr<base::Json> ParseStrictJson(std::string_view text);
 
 // True if `value` has at most `levels` levels of objects and arrays, and no object in it has more
@@ -25,12 +31,25 @@ absl::StatusOr<base::Json> ParseStrictJson(std::string_view text);
 // of base::kMaxJsonDepth - `levels`.
 bool FitsNested(const base::Json& value, int levels);
 
+// A member of an object, both parts raw: the name with its quotes and escapes.
+struct RawMember {
+  std::string_view name;
+  std::string_view value;
+};
+
+// The members of the object that `text` is; none if it is no object.
+std::vector<RawMember> Members(std::string_view text);
+
 // The raw value of the member `name` of the object that `text` is. Names are compared decoded:
 // "k\u0065ys" is keys. nullopt if there is none or `text` is no object.
 std::optional<std::string_view> FindMember(std::string_view text, std::string_view name);
 
 // The raw elements of the array that `text` is, without the whitespace around them.
 std::vector<std::string_view> ArrayElements(std::string_view text);
+
+// The text of the JSON string `raw`, or nullopt if it is no string: a view into `raw`, or into
+// `scratch` if it had to be decoded.
+std::optional<std::string_view> StringText(std::string_view raw, base::SecretBytes& scratch);
 
 }  // namespace mek
 

@@ -1,95 +1,116 @@
 #include "mek/jwk.h"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/base64.h"
+#include "base/json.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "mek/json_span.h"
 #include "mek/kid.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
 
+using base::Cat;
+
 // A JWK stands two levels down in its set: {"keys":[jwk]}.
 constexpr int kMaxDepth = base::kMaxJsonDepth - 2;
 
-// Speaks of one JWK by its place, and by its kid once that is known to be valid.
-class Refusal {
- public:
-  Refusal(Set set, std::size_t position) : subject_(Cat(SetName(set), "[", position, "]")) {}
+std::string Place(Set set, std::size_t position) { return Cat(SetName(set), "[", position, "]"); }
 
-  void set_kid(std::string_view kid) { subject_ += Cat(" (kid ", kid, ")"); }
-  absl::Status operator()(std::string_view why) const {
-    return absl::InvalidArgumentError(Cat(subject_, ": ", why));
+// Reads one JWK's members, and speaks of it by its place, and by its kid once that is known to be
+// valid. No message is made before it is needed: sets can be large.
+class Reader {
+ public:
+  Reader(Set set, std::size_t position, std::string_view json)
+      : set_(set), position_(position), members_(Members(json)) {}
+
+  // `kid` outlives this object.
+  void set_kid(std::string_view kid) { kid_ = kid; }
+
+  absl::Status Refuse(std::string_view why) const {
+    return absl::InvalidArgumentError(Cat(Place(set_, position_),
+                                          kid_.empty() ? std::string() : Cat(" (kid ", kid_, ")"),
+                                          ": ", why));
+  }
+
+  std::optional<std::string_view> Find(std::string_view name) const {
+    for (const RawMember& member : members_) {
+      base::SecretBytes scratch;
+      if (StringText(member.name, scratch) == name) return member.value;
+    }
+    return std::nullopt;
+  }
+
+  // Valid as long as both the JWK's text and `scratch` are.
+  absl::StatusOr<std::string_view> String(std::string_view name, std::string_view expected,
+                                          base::SecretBytes& scratch) const {
+    const std::optional<std::string_view> raw = Find(name);
+    if (!raw.has_value()) return Refuse(Cat(name, " is missing: expected ", expected));
+    const std::optional<std::string_view> text = StringText(*raw, scratch);
+    if (!text.has_value()) return Refuse(Cat(name, " is not a string: expected ", expected));
+    return *text;
+  }
+
+  // `wanted` in quotes.
+  absl::Status Require(std::string_view name, std::string_view wanted) const {
+    base::SecretBytes scratch;
+    ASSIGN_OR_RETURN(const std::string_view found, String(name, wanted, scratch));
+    if (found == wanted.substr(1, wanted.size() - 2)) return absl::OkStatus();
+    return Refuse(Cat(name, " must be ", wanted));
   }
 
  private:
-  std::string subject_;
+  Set set_;
+  std::size_t position_;
+  std::string_view kid_;
+  std::vector<RawMember> members_;
 };
-
-absl::StatusOr<std::string_view> RequiredString(const Refusal& refuse, const base::Json& jwk,
-                                                std::string_view member,
-                                                std::string_view expected) {
-  if (!jwk.contains(base::JsonString(member))) {
-    return refuse(Cat(member, " is missing: expected ", expected));
-  }
-  const base::JsonString* text = base::FindString(jwk, member);
-  if (text == nullptr) {
-    return refuse(Cat(member, " is not a string: expected ", expected));
-  }
-  return *text;
-}
-
-absl::Status RequireText(const Refusal& refuse, const base::Json& jwk, std::string_view member,
-                         std::string_view wanted) {
-  const std::string expected = Cat("\"", wanted, "\"");
-  ASSIGN_OR_RETURN(const std::string_view found, RequiredString(refuse, jwk, member, expected));
-  if (found != wanted) return refuse(Cat(member, " must be ", expected));
-  return absl::OkStatus();
-}
 
 }  // namespace
 
 std::string_view SetName(Set set) { return set == Set::kKeys ? "keys" : "private_jwks"; }
 
 absl::StatusOr<Jwk> Jwk::Parse(Set set, std::size_t position, base::SecretBytes json) {
-  absl::StatusOr<base::Json> value = ParseStrictJson(json.view());
-  if (!value.ok()) return Refusal(set, position)(Cat(value.status().message()));
-  return FromParsed(set, position, *value, std::move(json));
+  if (const absl::Status checked = CheckStrictJson(json.view(), kMaxDepth); !checked.ok()) {
+    return absl::InvalidArgumentError(Cat(Place(set, position), ": ", checked.message()));
+  }
+  return FromChecked(set, position, std::move(json));
 }
 
-absl::StatusOr<Jwk> Jwk::FromParsed(Set set, std::size_t position, const base::Json& value,
-                                    base::SecretBytes json) {
-  Refusal refuse(set, position);
-  if (!value.is_object()) return refuse("not a JSON object: expected a JWK");
-  if (!FitsNested(value, kMaxDepth)) {
-    return refuse(Cat("nested deeper than ", kMaxDepth, " levels"));
-  }
+absl::StatusOr<Jwk> Jwk::FromChecked(Set set, std::size_t position, base::SecretBytes json) {
+  Reader reader(set, position, json.view());
+  if (!json.view().starts_with('{')) return reader.Refuse("not a JSON object: expected a JWK");
 
-  const std::string kid_expected = Cat("a string of ", kKidRule);
-  ASSIGN_OR_RETURN(const std::string_view kid, RequiredString(refuse, value, "kid", kid_expected));
-  if (!IsValidKid(kid)) return refuse(Cat("kid must be ", kid_expected));
-  refuse.set_kid(kid);
+  base::SecretBytes kid_scratch;
+  ASSIGN_OR_RETURN(const std::string_view kid, reader.String("kid", kKidRule, kid_scratch));
+  if (!IsValidKid(kid)) return reader.Refuse(Cat("kid must be ", kKidRule));
+  reader.set_kid(kid);
 
-  RETURN_IF_ERROR(RequireText(refuse, value, "kty", "oct"));
-  if (set == Set::kKeys || value.contains("use")) {
-    RETURN_IF_ERROR(RequireText(refuse, value, "use", "enc"));
+  RETURN_IF_ERROR(reader.Require("kty", R"("oct")"));
+  if (set == Set::kKeys || reader.Find("use").has_value()) {
+    RETURN_IF_ERROR(reader.Require("use", R"("enc")"));
   }
-  RETURN_IF_ERROR(RequireText(refuse, value, "alg", "A256GCM"));
+  RETURN_IF_ERROR(reader.Require("alg", R"("A256GCM")"));
 
   constexpr std::string_view kExpectedK = "32 bytes in base64url without padding";
-  ASSIGN_OR_RETURN(const std::string_view k, RequiredString(refuse, value, "k", kExpectedK));
+  base::SecretBytes k_scratch;
+  ASSIGN_OR_RETURN(const std::string_view k, reader.String("k", kExpectedK, k_scratch));
   absl::StatusOr<base::SecretBytes> key = base::Base64UrlDecode(k);
   if (!key.ok()) {
-    return refuse(Cat("k is not base64url as RFC 7515 has it: expected ", kExpectedK,
-                      ", of the characters A-Z a-z 0-9 - _ only"));
+    return reader.Refuse(Cat("k is not base64url as RFC 7515 has it: expected ", kExpectedK,
+                             ", of the characters A-Z a-z 0-9 - _ only"));
   }
   if (key->size() != kKeySize) {
-    return refuse(Cat("k is ", key->size(), " bytes long: expected ", kExpectedK));
+    return reader.Refuse(Cat("k is ", key->size(), " bytes long: expected ", kExpectedK));
   }
-  return Jwk(std::string(kid), *std::move(key), std::move(json));
+  std::string owned_kid(kid);
+  return Jwk(
+      std::make_shared<const Parts>(Parts{std::move(owned_kid), *std::move(key), std::move(json)}));
 }
 
 Jwk Jwk::Make(std::string_view kid, const base::SecretBytes& k) {
@@ -100,7 +121,7 @@ Jwk Jwk::Make(std::string_view kid, const base::SecretBytes& k) {
   json.Append(R"(","k":")");
   json.Append(base::Base64UrlEncode(k.view()).view());
   json.Append(R"(","alg":"A256GCM"})");
-  return Jwk(std::string(kid), k.Clone(), std::move(json));
+  return Jwk(std::make_shared<const Parts>(Parts{std::string(kid), k.Clone(), std::move(json)}));
 }
 
 }  // namespace mek

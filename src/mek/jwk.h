@@ -3,11 +3,12 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
-#include "base/json.h"
 #include "base/secret.h"
 
 namespace mek {
@@ -31,24 +32,31 @@ class Jwk {
   // padding. The message names the set, `position` (from 0), the kid if it is valid, and the rule;
   // no value.
   static absl::StatusOr<Jwk> Parse(Set set, std::size_t position, base::SecretBytes json);
-  // The same for a value that was parsed already, `json` being its raw text.
-  static absl::StatusOr<Jwk> FromParsed(Set set, std::size_t position, const base::Json& value,
-                                        base::SecretBytes json);
+  // The same for text that CheckStrictJson accepted, alone or as a part of its set.
+  static absl::StatusOr<Jwk> FromChecked(Set set, std::size_t position, base::SecretBytes json);
   // A JWK as the bootstrap writes it. Precondition: IsValidKid(kid), k of kKeySize bytes.
   static Jwk Make(std::string_view kid, const base::SecretBytes& k);
 
-  const std::string& kid() const { return kid_; }
-  const base::SecretBytes& key() const { return key_; }
-  std::string_view json() const { return json_.view(); }
-  Jwk Clone() const { return Jwk(kid_, key_.Clone(), json_.Clone()); }
+  Jwk(Jwk&&) = default;
+  Jwk& operator=(Jwk&&) = default;
+  Jwk(const Jwk&) = delete;
+  Jwk& operator=(const Jwk&) = delete;
+  ~Jwk() = default;
+
+  const std::string& kid() const { return parts_->kid; }
+  const base::SecretBytes& key() const { return parts_->key; }
+  std::string_view json() const { return parts_->json.view(); }
+  Jwk Clone() const { return Jwk(parts_); }
 
  private:
-  Jwk(std::string kid, base::SecretBytes key, base::SecretBytes json)
-      : kid_(std::move(kid)), key_(std::move(key)), json_(std::move(json)) {}
+  struct Parts {
+    std::string kid;
+    base::SecretBytes key;
+    base::SecretBytes json;
+  };
+  explicit Jwk(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
 
-  std::string kid_;
-  base::SecretBytes key_;
-  base::SecretBytes json_;
+  std::shared_ptr<const Parts> parts_;
 };
 
 }  // namespace mek

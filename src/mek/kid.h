@@ -14,7 +14,7 @@ namespace mek {
 
 // What IsValidKid accepts, for error messages.
 inline constexpr std::string_view kKidRule =
-    "1 to 128 of the characters A-Z a-z 0-9 . _ - and neither \".\" nor \"..\"";
+    "a string of 1 to 128 of the characters A-Z a-z 0-9 . _ - and neither \".\" nor \"..\"";
 
 // [A-Za-z0-9._-]{1,128}, not "." or "..": the readers' templates put kids into JSON unescaped, and
 // ours are storage path segments.

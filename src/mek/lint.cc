@@ -6,14 +6,16 @@
 #include <unordered_map>
 
 #include "base/secret.h"
+#include "base/text.h"
 #include "mek/document.h"
 #include "mek/jwk.h"
 #include "mek/key_set.h"
 #include "mek/kid.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
+
+using base::Cat;
 
 constexpr std::size_t kMaxListed = 10;
 

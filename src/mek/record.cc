@@ -8,13 +8,15 @@
 
 #include "absl/status/status.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "mek/json_span.h"
 #include "mek/kid.h"
 #include "mek/lint.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
+
+using base::Cat;
 
 constexpr std::string_view kKeys = "keys";
 constexpr std::string_view kPrivateJwks = "private_jwks";
@@ -31,14 +33,10 @@ std::string_view Expected(std::string_view field) {
 
 absl::Status Refuse(std::string_view what) { return absl::InvalidArgumentError(Cat(what)); }
 
-absl::StatusOr<std::string_view> RequiredField(const base::Json& fields, std::string_view field) {
-  if (!fields.contains(base::JsonString(field))) {
-    return Refuse(Cat(field, " is missing: ", Expected(field)));
-  }
-  const base::JsonString* text = base::FindString(fields, field);
-  if (text == nullptr) return Refuse(Cat(field, " is not a string: ", Expected(field)));
-  if (text->empty()) return Refuse(Cat(field, " is empty: ", Expected(field)));
-  return *text;
+absl::Status NoObject() {
+  return Refuse(
+      "the record is not a JSON object: expected the fields keys, current_kid, jwe_mapping and "
+      "private_jwks");
 }
 
 // The value of payload_jwe_kid.
@@ -94,25 +92,69 @@ Record::Record(base::Json fields, KeySet keys, KeySet private_jwks, std::string 
       current_kid_(std::move(current_kid)),
       jwe_mapping_(std::move(jwe_mapping)) {}
 
-absl::StatusOr<Record> Record::Parse(const base::Json& fields) {
-  if (!fields.is_object()) {
-    return Refuse(
-        "the record is not a JSON object: expected the fields keys, current_kid, jwe_mapping "
-        "and private_jwks");
+// Where the four fields are read from, in the order of kFour: nullopt if absent, and the text is
+// nullopt if it is not a string.
+struct Record::Source {
+  std::array<std::optional<std::optional<std::string_view>>, kFour.size()> fields;
+
+  absl::Status CheckPresent() const {
+    for (std::size_t i = 0; i < kFour.size(); ++i) {
+      const char* wrong = !fields[i].has_value()    ? " is missing: "
+                          : !fields[i]->has_value() ? " is not a string: "
+                          : (*fields[i])->empty()   ? " is empty: "
+                                                    : nullptr;
+      if (wrong != nullptr) return Refuse(Cat(kFour[i], wrong, Expected(kFour[i])));
+    }
+    return absl::OkStatus();
   }
-  for (const std::string_view field : kFour) RETURN_IF_ERROR(RequiredField(fields, field).status());
+  // Precondition: CheckPresent.
+  std::string_view Text(std::string_view field) const {
+    return **fields[static_cast<std::size_t>(std::ranges::find(kFour, field) - kFour.begin())];
+  }
+};
 
-  const std::string_view current_kid = *base::FindString(fields, kCurrentKid);
-  if (!IsValidKid(current_kid)) return Refuse(Cat("current_kid must be ", kKidRule));
-  ASSIGN_OR_RETURN(KeySet keys, KeySet::Parse(Set::kKeys, *base::FindString(fields, kKeys)));
-  ASSIGN_OR_RETURN(KeySet private_jwks,
-                   KeySet::Parse(Set::kPrivateJwks, *base::FindString(fields, kPrivateJwks)));
-
+absl::StatusOr<Record> Record::Parse(const base::Json& fields) {
+  if (!fields.is_object()) return NoObject();
+  Source source;
   base::Json others = base::Json::object();
   for (const auto& [name, value] : fields.items()) {
-    others[name] =
-        std::ranges::find(kFour, std::string_view(name)) == kFour.end() ? value : nullptr;
+    const auto which = std::ranges::find(kFour, std::string_view(name));
+    others[name] = which == kFour.end() ? value : nullptr;
+    if (which == kFour.end()) continue;
+    const auto* text = value.template get_ptr<const base::JsonString*>();
+    source.fields[static_cast<std::size_t>(which - kFour.begin())] =
+        text == nullptr ? std::nullopt : std::optional<std::string_view>(*text);
   }
+  return FromSource(source, std::move(others));
+}
+
+absl::StatusOr<Record> Record::ParseText(std::string_view json) {
+  if (!json.starts_with('{')) return NoObject();
+  Source source;
+  std::array<base::SecretBytes, kFour.size()> scratch;
+  base::Json others = base::Json::object();
+  for (const RawMember& member : Members(json)) {
+    ASSIGN_OR_RETURN(const base::Json name, base::ParseJson(member.name));
+    const auto& field = *name.get_ptr<const base::JsonString*>();
+    const auto which = std::ranges::find(kFour, std::string_view(field));
+    base::Json& place = others[field];
+    if (which == kFour.end()) {
+      ASSIGN_OR_RETURN(place, base::ParseJson(member.value));
+    } else {
+      const auto i = static_cast<std::size_t>(which - kFour.begin());
+      source.fields[i] = StringText(member.value, scratch[i]);
+    }
+  }
+  return FromSource(source, std::move(others));
+}
+
+absl::StatusOr<Record> Record::FromSource(const Source& source, base::Json others) {
+  RETURN_IF_ERROR(source.CheckPresent());
+  const std::string_view current_kid = source.Text(kCurrentKid);
+  if (!IsValidKid(current_kid)) return Refuse(Cat("current_kid must be ", kKidRule));
+  ASSIGN_OR_RETURN(KeySet keys, KeySet::Parse(Set::kKeys, source.Text(kKeys)));
+  ASSIGN_OR_RETURN(KeySet private_jwks,
+                   KeySet::Parse(Set::kPrivateJwks, source.Text(kPrivateJwks)));
   if (!FitsNested(others, kMaxDepth)) {
     return Refuse(Cat("a field beside the four is nested deeper than ", kMaxDepth,
                       " levels, or has or is one of more than ", base::kMaxJsonMembers,
@@ -121,10 +163,8 @@ absl::StatusOr<Record> Record::Parse(const base::Json& fields) {
   if (!base::DumpJson(others).ok()) {
     return Refuse("a field beside the four holds text that is not UTF-8");
   }
-
   Record record(std::move(others), std::move(keys), std::move(private_jwks),
-                std::string(current_kid),
-                base::SecretBytes(std::string_view(*base::FindString(fields, kJweMapping))));
+                std::string(current_kid), base::SecretBytes(source.Text(kJweMapping)));
   RETURN_IF_ERROR(record.CheckInvariants());
   return record;
 }
@@ -185,6 +225,31 @@ base::Json Record::ToJson() const {
   put(kJweMapping, jwe_mapping_.view());
   put(kPrivateJwks, private_jwks_.Encode().view());
   return fields;
+}
+
+absl::StatusOr<base::SecretBytes> Record::ToText() const {
+  base::SecretBytes out("{");
+  for (const auto& [name, value] : fields_.items()) {
+    ASSIGN_OR_RETURN(const base::SecretBytes quoted, base::DumpJson(base::JsonText(name)));
+    out.Append(out.size() > 1 ? "," : "");
+    out.Append(quoted.view());
+    out.Append(":");
+    if (name == kKeys || name == kPrivateJwks) {
+      // Base64 stands in a JSON string as it is.
+      const KeySet& set = name == kKeys ? keys_ : private_jwks_;
+      out.Append("\"");
+      out.Append(set.Encode().view());
+      out.Append("\"");
+    } else {
+      ASSIGN_OR_RETURN(const base::SecretBytes text,
+                       base::DumpJson(name == kCurrentKid   ? base::JsonText(current_kid_)
+                                      : name == kJweMapping ? base::JsonText(jwe_mapping_.view())
+                                                            : value));
+      out.Append(text.view());
+    }
+  }
+  out.Append("}");
+  return out;
 }
 
 bool Record::mirrored() const {

@@ -4,12 +4,14 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "mek/key_set.h"
 #include "mek/kid.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
+
+using base::Cat;
 
 absl::Status Conflict(std::string_view what) { return absl::FailedPreconditionError(Cat(what)); }
 

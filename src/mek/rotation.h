@@ -38,6 +38,7 @@ struct NewKey {
 struct KeyRef {
   Set set;
   std::string kid;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes <=> for a comparison with 0
   auto operator<=>(const KeyRef&) const = default;
 };
 

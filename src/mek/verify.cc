@@ -10,14 +10,16 @@
 #include <utility>
 
 #include "base/secret.h"
+#include "base/text.h"
 #include "mek/jwk.h"
 #include "mek/key_set.h"
 #include "mek/kid.h"
 #include "mek/lint.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
+
+using base::Cat;
 
 using Level = Finding::Level;
 

@@ -7,12 +7,14 @@
 #include "absl/status/status.h"
 #include "base/json.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "mek/document.h"
 #include "mek/kid.h"
-#include "mek/text.h"
 
 namespace mek {
 namespace {
+
+using base::Cat;
 
 // The members that are written only if they are not empty.
 struct OptionalText {
@@ -61,15 +63,15 @@ absl::StatusOr<std::vector<RequestStamp>> ReadRequests(std::string_view what,
 }  // namespace
 
 absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_view json) {
+  RawPart fields{.name = "record", .text = ""};
   ASSIGN_OR_RETURN(const base::Json document,
                    ReadDocument(what, kVersionSchema,
-                                {"record", "operation", "created_time", "reason", "entity_id",
-                                 "display_name", "request_id", "staged_kid", "previous_kid",
-                                 "effective_time", "rolled_back_to", "requests"},
-                                json));
-  const auto fields = document.find("record");
-  if (fields == document.end()) return Damaged(what, "record is missing");
-  absl::StatusOr<Record> record = Record::Parse(*fields);
+                                {"operation", "created_time", "reason", "entity_id", "display_name",
+                                 "request_id", "staged_kid", "previous_kid", "effective_time",
+                                 "rolled_back_to", "requests"},
+                                json, &fields));
+  if (fields.text.empty()) return Damaged(what, "record is missing");
+  absl::StatusOr<Record> record = Record::ParseText(fields.text);
   if (!record.ok()) return Damaged(what, Cat("its record: ", record.status().message()));
 
   VersionDoc doc{.record = *std::move(record)};
@@ -100,7 +102,6 @@ absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
     return absl::InternalError(Cat("a version to be stored is inconsistent: ", wrong));
   }
   base::Json body = base::Json::object();
-  body["record"] = record.ToJson();
   body["operation"] = base::JsonText(operation);
   ASSIGN_OR_RETURN(body["created_time"], TimeJson(created_time));
   for (const OptionalText& text : kOptionalTexts) {
@@ -123,7 +124,8 @@ absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
     stamps.push_back(std::move(value));
   }
   body["requests"] = std::move(stamps);
-  return WriteDocument(kVersionSchema, std::move(body));
+  ASSIGN_OR_RETURN(const base::SecretBytes fields, record.ToText());
+  return WriteDocument(kVersionSchema, std::move(body), RawPart{"record", fields.view()});
 }
 
 void VersionDoc::Stamp(std::string id, std::uint64_t version) {

@@ -37,6 +37,24 @@ TEST(Document, ReadsWhatItWrote) {
   EXPECT_FALSE(HasMember(*read, "c"));
 }
 
+TEST(Document, HandsALargeMemberOverAsText) {
+  const base::SecretBytes text =
+      *WriteDocument(1, *base::ParseJson(R"({"a":"x"})"), RawPart{"big", R"({"n":1.0e2})"});
+  EXPECT_TRUE(text.view().starts_with(R"({"schema":1,"big":{"n":1.0e2},"a":"x","sha256":")"));
+  RawPart big{"big", ""};
+  const absl::StatusOr<base::Json> read = ReadDocument("x", 1, {"a"}, text.view(), &big);
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(big.text, R"({"n":1.0e2})");
+  EXPECT_FALSE(HasMember(*read, "big"));
+  RawPart absent{"other", ""};
+  EXPECT_THAT(ReadDocument("x", 1, {"a", "big"}, text.view(), &absent), IsOk());
+  EXPECT_EQ(absent.text, "");
+  EXPECT_THAT(ReadDocument("x", 1, {"a"}, text.view()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("does not know")));
+  EXPECT_TRUE(
+      WriteDocument(1, base::Json::object())->view().starts_with(R"({"schema":1,"sha256":)"));
+}
+
 TEST(Document, OfANewerSchemaIsLeftToANewerPlugin) {
   EXPECT_THAT(
       ReadDocument("version 7", 1, {}, Write(2, R"({"unheard":"of"})")),
@@ -63,7 +81,7 @@ TEST(Document, ThatIsDamagedIsDataLoss) {
       {R"({"schema":1,"a":"hunter2"})", "checksum is missing"},
       {good.substr(0, good.size() - 1), "not valid JSON"},
       {good + " ", "checksum is missing"},
-      {good + std::string(1, '\0'), "NUL"},
+      {good + std::string(1, '\0'), "not valid JSON"},
       {Write(0, "{}"), "its schema is none that ever was"},
       {std::string(1000, '['), "deeper than 64"}};
   for (const auto& [text, message] : kCases) {

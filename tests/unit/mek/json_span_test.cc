@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
+#include <vector>
 
+#include "base/text.h"
 #include "support/status_matchers.h"
 
 namespace mek {
@@ -15,14 +18,203 @@ using ::testing::IsEmpty;
 using ::testing_support::IsOk;
 using ::testing_support::StatusIs;
 
-TEST(ParseStrictJson, RefusesWhatReadersDoNotForgive) {
-  EXPECT_THAT(ParseStrictJson(" {} \n"), IsOk());
-  EXPECT_THAT(ParseStrictJson("\xef\xbb\xbf{}"),
+// What it says of a text: "" for yes, or the message with no place.
+std::string Verdict(const absl::Status& status) {
+  const std::string message(status.message());
+  return message.substr(0, message.find(" at byte"));
+}
+
+TEST(CheckStrictJson, RefusesWhatReadersDoNotForgive) {
+  EXPECT_THAT(CheckStrictJson(" {} \n"), IsOk());
+  EXPECT_THAT(CheckStrictJson("\xef\xbb\xbf{}"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("byte order mark")));
   using std::string_literals::operator""s;
   for (const std::string& bad : {"{}\0"s, "{}\0 x"s, "\0{}"s}) {
-    EXPECT_THAT(ParseStrictJson(bad),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("JSON")));
+    EXPECT_EQ(Verdict(CheckStrictJson(bad)), "not valid JSON");
+    EXPECT_FALSE(ParseStrictJson(bad).ok());
+  }
+}
+
+TEST(CheckStrictJson, SaysWhereItStopped) {
+  EXPECT_EQ(CheckStrictJson("{\"a\":1,}").message(), "not valid JSON at byte 8");
+  EXPECT_EQ(CheckStrictJson("").message(), "not valid JSON at byte 1");
+  EXPECT_EQ(CheckStrictJson("[[]]", 2).message(), "");
+  EXPECT_EQ(CheckStrictJson("[[]]", 1).message(), "JSON nested deeper than 1 levels");
+}
+
+// base::ParseJson is the authority on the grammar; here are the corners of it.
+TEST(CheckStrictJson, AgreesWithTheLibraryOnTheCornersOfTheGrammar) {
+  const std::string deep(64, '['), deeper(65, '[');
+  std::vector<std::string> texts = {"",
+                                    " ",
+                                    "{",
+                                    "}",
+                                    "[",
+                                    "]",
+                                    "{}",
+                                    "[]",
+                                    "[,]",
+                                    "[1,]",
+                                    "[1 2]",
+                                    "{,}",
+                                    "{\"a\"}",
+                                    "{\"a\":}",
+                                    "{\"a\":1,}",
+                                    "{a:1}",
+                                    "{1:1}",
+                                    "{\"a\":1 \"b\":2}",
+                                    "{\"a\":1]",
+                                    "[1}",
+                                    "{\"a\" : 1 , \"b\":[ ]}",
+                                    "{}{}",
+                                    "[] []",
+                                    "1 1",
+                                    "0",
+                                    "-0",
+                                    "-",
+                                    "+1",
+                                    "01",
+                                    "-01",
+                                    "1.",
+                                    ".5",
+                                    "1.5",
+                                    "1.e5",
+                                    "1e",
+                                    "1e+",
+                                    "1E-05",
+                                    "1e400",
+                                    "-1e400",
+                                    "1e-400",
+                                    "0e0",
+                                    "1.0e2",
+                                    std::string(400, '9'),
+                                    std::string(300, '1'),
+                                    "0." + std::string(400, '3'),
+                                    "0x1",
+                                    "1a",
+                                    "NaN",
+                                    "Infinity",
+                                    "true",
+                                    "truex",
+                                    "tru",
+                                    "True",
+                                    "nul",
+                                    "null",
+                                    "false",
+                                    "\"",
+                                    "\"a",
+                                    "\"a\\\"",
+                                    "\"a\\",
+                                    "\"\\\\\"",
+                                    "\"\\x\"",
+                                    "\"\\u12\"",
+                                    "\"\\u1234\"",
+                                    "\"\\ud83d\\ude00\"",
+                                    "\"\\ud83d\"",
+                                    "\"\\ude00\"",
+                                    "\"\\ud83dx\"",
+                                    "\"\\u0000\"",
+                                    "\"\t\"",
+                                    "\"\x7f\"",
+                                    "\"\x1f\"",
+                                    "\"\xc3\xa9\"",
+                                    "\"\xff\"",
+                                    "\"\xc0\x80\"",
+                                    "\"\xed\xa0\x80\"",
+                                    "\"\xf4\x90\x80\x80\"",
+                                    "\"\xe2\x82\"",
+                                    "\xc3\xa9",
+                                    "'a'",
+                                    "/**/1",
+                                    "1//",
+                                    "[1]x",
+                                    "\v1",
+                                    "\f1",
+                                    "\r\n\t 1 \r\n",
+                                    "{\"a\":1,\"a\":2}",
+                                    "{\"a\":1,\"\\u0061\":2}",
+                                    "{\"\\u0061\":1,\"b\":{\"a\":1,\"c\":2},\"a\":2}",
+                                    "{\"x\":{\"a\":1},\"a\":1,\"y\":[{\"a\":1},{\"a\":2}]}",
+                                    "{\"\":1,\"\":2}",
+                                    "{\"\":1}",
+                                    "{\"a\\u0000\":1,\"a\":2}",
+                                    deep + std::string(64, ']'),
+                                    deeper + std::string(65, ']'),
+                                    deep,
+                                    deeper,
+                                    std::string(1'000'000, '[')};
+  for (const std::size_t members : {base::kMaxJsonMembers, base::kMaxJsonMembers + 1}) {
+    std::string wide;
+    for (std::size_t i = 0; i < members; ++i)
+      wide += base::Cat(i == 0 ? "{" : ",", "\"", i, "\":0");
+    texts.push_back(wide + "}");
+  }
+  for (const std::string& text : texts) {
+    EXPECT_EQ(Verdict(CheckStrictJson(text)), Verdict(base::ParseJson(text).status()))
+        << text.substr(0, 99);
+  }
+}
+
+TEST(CheckStrictJson, AgreesWithTheLibraryOnMutatedTexts) {
+  const std::string_view seeds[] = {
+      R"({"keys":[{"kty":"oct","use":"enc","kid":"a","k":"AA","alg":"A256GCM"},{"x":[1.0e2,-0,null]}]})",
+      "{\"k\\u0065ys\" : [ true , \"\\ud83d\\ude00\xc3\xa9\" ] ,\n\"a\":{\"b\":{\"c\":[[],{}]}}, "
+      "\"z\":12.50E+1}"};
+  constexpr std::string_view kBytes = "{}[]\",:\\ue0129.-+Ent \n\t\x01\x7f\xc3\xa9\xed";
+  std::mt19937_64 random(1);
+  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  int accepted = 0;
+  for (int i = 0; i < 60'000; ++i) {
+    std::string text(seeds[below(2)]);
+    for (std::size_t edits = 1 + below(3); edits > 0; --edits) {
+      const std::size_t at = below(text.size());
+      switch (below(4)) {
+        case 0:
+          text[at] = kBytes[below(kBytes.size())];
+          break;
+        case 1:
+          text.insert(at, 1, kBytes[below(kBytes.size())]);
+          break;
+        case 2:
+          text.erase(at, 1 + below(3));
+          break;
+        default:
+          text.insert(at, text.substr(below(text.size()), below(12)));
+      }
+      if (text.empty()) text = "0";
+    }
+    const absl::StatusOr<base::Json> value = base::ParseJson(text);
+    ASSERT_EQ(Verdict(CheckStrictJson(text)), Verdict(value.status())) << text;
+    if (!value.ok()) continue;
+    ++accepted;
+    if (!value->is_object()) continue;
+    // And what the text is taken apart into is what the library sees.
+    const std::vector<RawMember> members = Members(text);
+    ASSERT_EQ(members.size(), value->size()) << text;
+    for (const RawMember& member : members) {
+      base::SecretBytes scratch;
+      const std::string name(*StringText(member.name, scratch));
+      ASSERT_EQ(*base::ParseJson(member.value), value->at(base::JsonString(name))) << text;
+      const std::vector<std::string_view> elements = ArrayElements(member.value);
+      const base::Json& seen = value->at(base::JsonString(name));
+      ASSERT_EQ(elements.size(), seen.is_array() ? seen.size() : 0) << text;
+      for (std::size_t e = 0; e < elements.size(); ++e) {
+        ASSERT_EQ(*base::ParseJson(elements[e]), seen[e]) << text;
+      }
+    }
+  }
+  EXPECT_GT(accepted, 2000);
+}
+
+TEST(StringText, DecodesOnlyWhatHasEscapes) {
+  base::SecretBytes scratch;
+  const std::string_view plain = "\"a\xc3\xa9\"";
+  EXPECT_EQ(StringText(plain, scratch)->data(), plain.data() + 1);
+  EXPECT_TRUE(scratch.empty());
+  EXPECT_EQ(StringText(R"("k\u0065y\"")", scratch), "key\"");
+  EXPECT_EQ(StringText("\"\"", scratch), "");
+  for (const std::string_view other : {"7", "[\"a\"]", "null", "\"", "", "\"\\x\""}) {
+    EXPECT_EQ(StringText(other, scratch), std::nullopt) << other;
   }
 }
 
@@ -70,7 +262,7 @@ TEST(JsonSpan, StaysInsideTheTextWhateverItIs) {
       const std::string broken = text.substr(0, size) + c;
       FindMember(broken, "z");
       ArrayElements(broken);
-      ArrayElements("[" + broken);
+      ArrayElements(base::Cat("[", broken));
     }
   }
 }

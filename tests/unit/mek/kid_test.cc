@@ -13,7 +13,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-using ::testing_support::IsOk;
 using ::testing_support::SeededRandom;
 using ::testing_support::StatusIs;
 

@@ -98,6 +98,27 @@ TEST(Record, RefusesEveryBrokenRecordByTheRuleItBreaks) {
   EXPECT_EQ(broken, kRefusals.size());
 }
 
+TEST(Record, IsReadFromTextAsFromValues) {
+  for (const RecordFile& file : RecordFiles()) {
+    const absl::StatusOr<Record> by_value = Record::Parse(file.data);
+    const absl::StatusOr<Record> by_text = Record::ParseText(Dump(file.data));
+    EXPECT_EQ(by_text.status(), by_value.status()) << file.name;
+    if (!by_value.ok()) continue;
+    EXPECT_EQ(Dump(*by_text), Dump(file.data)) << file.name;
+    EXPECT_EQ(by_text->ToText()->view(), Dump(file.data)) << file.name;
+  }
+  EXPECT_THAT(Record::ParseText("[]"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a JSON object")));
+  base::Json odd = *base::ParseJson(R"({"\"\u00e9\\":[{"b":null}]})");
+  const base::Json four = TwoKeys().ToJson();
+  for (const auto& [name, value] : four.items()) odd[name] = value;
+  std::string text = Dump(odd);
+  EXPECT_EQ(Record::ParseText(text)->ToText()->view(), text);
+  text.replace(text.find("current_kid"), 7, "curr\\u0065nt");
+  text.replace(text.find(kMidKid), 1, "\\u0035");
+  EXPECT_EQ(Record::ParseText(text)->ToText()->view(), Dump(odd));
+}
+
 TEST(Record, RefusalsShowNoKeyMaterial) {
   for (const RecordFile& file : RecordFiles()) {
     const std::string message(Record::Parse(file.data).status().message());

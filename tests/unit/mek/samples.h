@@ -21,12 +21,14 @@
 #include "base/base64.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "mek/jwk.h"
 #include "mek/record.h"
 #include "mek/rotation.h"
-#include "mek/text.h"
 
 namespace mek {
+
+using base::Cat;
 
 // Three UUIDv1 kids, newest last, and times around them.
 inline constexpr std::string_view kOldKid = "6aa44e80-fb25-11f0-9d6a-c3cd380208a9";

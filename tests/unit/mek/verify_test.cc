@@ -12,7 +12,6 @@
 namespace mek {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Level = Finding::Level;
 
