@@ -22,6 +22,9 @@ using Json = nlohmann::basic_json<nlohmann::ordered_map, std::vector, JsonString
 inline constexpr int kMaxJsonDepth = 64;
 inline constexpr std::size_t kMaxJsonMembers = 256;
 
+// Checks a text without building its value. INVALID_ARGUMENT as ParseJson's.
+absl::Status CheckJson(std::string_view text, int max_depth = kMaxJsonDepth);
+
 // Parses strictly: no member twice in one object, nothing beyond the bounds above, valid UTF-8,
 // nothing after the value. The error says what and at which byte, and never shows the text.
 absl::StatusOr<Json> ParseJson(std::string_view text);

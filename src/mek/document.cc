@@ -80,7 +80,7 @@ absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json
 absl::StatusOr<base::Json> ReadDocument(std::string_view what, std::uint64_t schema,
                                         std::initializer_list<std::string_view> members,
                                         std::string_view text, RawPart* raw) {
-  if (const absl::Status checked = CheckStrictJson(text); !checked.ok()) {
+  if (const absl::Status checked = base::CheckJson(text); !checked.ok()) {
     return Damaged(what, Cat(checked.message()));
   }
   if (!text.starts_with('{')) return Damaged(what, "it is not a JSON object");

@@ -3,20 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <deque>
-
-#include "base/status_macros.h"
-#include "base/text.h"
 
 namespace mek {
 namespace {
-
-using base::Cat;
-
-// Longer numbers, and those with an exponent, may be out of range.
-constexpr std::size_t kMaxPlainNumber = 300;
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 template <class Predicate>
 constexpr std::array<bool, 256> ClassOf(Predicate predicate) {
@@ -48,16 +37,6 @@ class Cursor {
     Advance(1);
     return true;
   }
-  bool Skip(std::string_view word) {
-    if (!text_.substr(at_).starts_with(word)) return false;
-    Advance(word.size());
-    return true;
-  }
-  bool SkipDigits() {
-    const std::size_t start = at_;
-    while (IsDigit(Peek())) ++at_;
-    return at_ > start;
-  }
   void SkipSpace() {
     while (Peek() == ' ' || Peek() == '\t' || Peek() == '\n' || Peek() == '\r') ++at_;
   }
@@ -65,12 +44,10 @@ class Cursor {
   void SkipAll(const std::array<bool, 256>& of) {
     while (at_ < text_.size() && of[static_cast<unsigned char>(text_[at_])]) ++at_;
   }
-  // Past the string that starts here. `odd` is set if it holds anything but printable ASCII without
-  // escapes.
-  void SkipString(bool& odd) {
+  // Past the string that starts here.
+  void SkipString() {
     Advance(1);
     for (SkipAll(kPlain); !AtEnd() && Peek() != '"'; SkipAll(kPlain)) {
-      odd = true;
       Advance(Peek() == '\\' ? 2 : 1);
     }
     Advance(1);
@@ -84,12 +61,11 @@ class Cursor {
 // Past the value that starts here; returns it. Empty if none does.
 std::string_view SkipValue(Cursor& cursor) {
   const std::size_t start = cursor.at();
-  bool odd = false;
   std::size_t depth = 0;
   do {
     const char c = cursor.Peek();
     if (c == '"') {
-      cursor.SkipString(odd);
+      cursor.SkipString();
     } else if (c == '{' || c == '[') {
       ++depth;
       cursor.Advance(1);
@@ -107,141 +83,7 @@ std::string_view SkipValue(Cursor& cursor) {
   return cursor.From(start);
 }
 
-// Checks the grammar in one pass without recursion. Strings and numbers of the common kind are
-// checked here; any other goes to the library.
-class Checker {
- public:
-  Checker(std::string_view text, int max_depth) : cursor_(text), max_depth_(max_depth) {}
-
-  absl::Status Run() {
-    cursor_.SkipSpace();
-    while (true) {
-      bool opened = false;
-      RETURN_IF_ERROR(Value(opened));
-      if (opened) continue;
-      bool more = false;
-      RETURN_IF_ERROR(AfterValue(more));
-      if (!more) return cursor_.AtEnd() ? absl::OkStatus() : Wrong();
-    }
-  }
-
- private:
-  struct Open {
-    bool object;
-    std::size_t first_name;  // its names stand in names_ from here on
-  };
-
-  absl::Status Wrong() const {
-    return absl::InvalidArgumentError(Cat("not valid JSON at byte ", cursor_.at() + 1));
-  }
-
-  // A whole value, or the beginning of one, up to where a value within it is expected.
-  absl::Status Value(bool& opened) {
-    const char c = cursor_.Peek();
-    if (c == '"') return String();
-    if (c == '-' || IsDigit(c)) return Number();
-    if (c != '{' && c != '[') {
-      return cursor_.Skip("true") || cursor_.Skip("false") || cursor_.Skip("null")
-                 ? absl::OkStatus()
-                 : Wrong();
-    }
-    if (open_.size() >= static_cast<std::size_t>(max_depth_)) {
-      return absl::InvalidArgumentError(Cat("JSON nested deeper than ", max_depth_, " levels"));
-    }
-    cursor_.Advance(1);
-    cursor_.SkipSpace();
-    if (cursor_.Skip(c == '{' ? '}' : ']')) return absl::OkStatus();
-    open_.push_back({c == '{', names_.size()});
-    opened = true;
-    return c == '{' ? Name() : absl::OkStatus();
-  }
-
-  // Closes what ends here; `more` if another value is expected then.
-  absl::Status AfterValue(bool& more) {
-    cursor_.SkipSpace();
-    while (!open_.empty()) {
-      const Open& inner = open_.back();
-      if (cursor_.Skip(',')) {
-        cursor_.SkipSpace();
-        more = true;
-        return inner.object ? Name() : absl::OkStatus();
-      }
-      if (!cursor_.Skip(inner.object ? '}' : ']')) return Wrong();
-      names_.resize(inner.first_name);
-      open_.pop_back();
-      cursor_.SkipSpace();
-    }
-    return absl::OkStatus();
-  }
-
-  // The name of a member and its colon.
-  absl::Status Name() {
-    if (cursor_.Peek() != '"') return Wrong();
-    const std::size_t start = cursor_.at();
-    RETURN_IF_ERROR(String());
-    base::SecretBytes& scratch = decoded_.emplace_back();
-    const std::string_view name = StringText(cursor_.From(start), scratch).value_or("");
-    if (scratch.empty()) decoded_.pop_back();
-
-    const auto first = names_.begin() + static_cast<std::ptrdiff_t>(open_.back().first_name);
-    if (static_cast<std::size_t>(names_.end() - first) >= base::kMaxJsonMembers) {
-      return absl::InvalidArgumentError(
-          Cat("a JSON object has more than ", base::kMaxJsonMembers, " members"));
-    }
-    if (std::find(first, names_.end(), name) != names_.end()) {
-      return absl::InvalidArgumentError("a JSON member stands twice in one object");
-    }
-    names_.push_back(name);
-    cursor_.SkipSpace();
-    if (!cursor_.Skip(':')) return Wrong();
-    cursor_.SkipSpace();
-    return absl::OkStatus();
-  }
-
-  absl::Status String() {
-    const std::size_t start = cursor_.at();
-    bool odd = false;
-    cursor_.SkipString(odd);
-    const std::string_view raw = cursor_.From(start);
-    if (raw.size() < 2 || raw.back() != '"') return Wrong();
-    return odd && !base::ParseJson(raw).ok() ? Wrong() : absl::OkStatus();
-  }
-
-  absl::Status Number() {
-    const std::size_t start = cursor_.at();
-    cursor_.Skip('-');
-    if (!cursor_.Skip('0') && !cursor_.SkipDigits()) return Wrong();
-    if (cursor_.Skip('.') && !cursor_.SkipDigits()) return Wrong();
-    const bool exponent = cursor_.Skip('e') || cursor_.Skip('E');
-    if (exponent) {
-      if (!cursor_.Skip('+')) cursor_.Skip('-');
-      if (!cursor_.SkipDigits()) return Wrong();
-    }
-    const std::string_view raw = cursor_.From(start);
-    if (exponent || raw.size() > kMaxPlainNumber) return base::ParseJson(raw).status();
-    return absl::OkStatus();
-  }
-
-  Cursor cursor_;
-  const int max_depth_;
-  std::vector<Open> open_;
-  std::vector<std::string_view> names_;    // decoded, of all open objects
-  std::deque<base::SecretBytes> decoded_;  // what those of them point to that had escapes
-};
-
 }  // namespace
-
-absl::Status CheckStrictJson(std::string_view text, int max_depth) {
-  if (text.starts_with("\xef\xbb\xbf")) {
-    return absl::InvalidArgumentError("not valid JSON: it begins with a byte order mark");
-  }
-  return Checker(text, max_depth).Run();
-}
-
-absl::StatusOr<base::Json> ParseStrictJson(std::string_view text) {
-  RETURN_IF_ERROR(CheckStrictJson(text));
-  return base::ParseJson(text);
-}
 
 bool FitsNested(const base::Json& value, int levels) {
   if (!value.is_structured()) return true;

@@ -1,10 +1,10 @@
-// Strict JSON by its text: checks it, and locates values in it, so that an edit can splice them and
-// leave every other byte as it was. Unknown members, order, whitespace and the spelling of numbers
-// survive, and a set of a thousand keys is read in one pass without a value being built.
+// Values in JSON text, located so that an edit can splice them and leave every other byte as it
+// was. Unknown members, order, whitespace and the spelling of numbers survive, and a set of a
+// thousand keys is read in one pass without a value being built.
 //
-// The views that are returned point into the text that was passed. Precondition of all functions
-// below CheckStrictJson: it accepted the text. On other text their results are meaningless, but
-// nothing is read out of bounds.
+// The views that are returned point into the text that was passed. Precondition of all that take
+// text: base::CheckJson accepted it. On other text their results are meaningless, but nothing is
+// read out of bounds.
 #ifndef MEK_JSON_SPAN_H_
 #define MEK_JSON_SPAN_H_
 
@@ -12,19 +12,10 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "base/json.h"
 #include "base/secret.h"
 
 namespace mek {
-
-// Accepts what base::ParseJson does, less what its library forgives at either end: a byte order
-// mark and a NUL. The readers' JSON parsers forgive neither. Messages as base::ParseJson's.
-absl::Status CheckStrictJson(std::string_view text, int max_depth = base::kMaxJsonDepth);
-
-// The value of such a text.
-absl::StatusOr<base::Json> ParseStrictJson(std::string_view text);
 
 // True if `value` has at most `levels` levels of objects and arrays, and no object in it has more
 // members than base::ParseJson accepts. So it can be read back from a text that holds it at a depth

@@ -33,9 +33,9 @@ class Reader {
   void set_kid(std::string_view kid) { kid_ = kid; }
 
   absl::Status Refuse(std::string_view why) const {
-    return absl::InvalidArgumentError(Cat(Place(set_, position_),
-                                          kid_.empty() ? std::string() : Cat(" (kid ", kid_, ")"),
-                                          ": ", why));
+    return absl::InvalidArgumentError(
+        Cat(Place(set_, position_),
+            kid_.empty() ? std::string() : Cat(" (kid ", ShownKid(kid_), ")"), ": ", why));
   }
 
   std::optional<std::string_view> Find(std::string_view name) const {
@@ -76,7 +76,7 @@ class Reader {
 std::string_view SetName(Set set) { return set == Set::kKeys ? "keys" : "private_jwks"; }
 
 absl::StatusOr<Jwk> Jwk::Parse(Set set, std::size_t position, base::SecretBytes json) {
-  if (const absl::Status checked = CheckStrictJson(json.view(), kMaxDepth); !checked.ok()) {
+  if (const absl::Status checked = base::CheckJson(json.view(), kMaxDepth); !checked.ok()) {
     return absl::InvalidArgumentError(Cat(Place(set, position), ": ", checked.message()));
   }
   return FromChecked(set, position, std::move(json));

@@ -32,7 +32,7 @@ class Jwk {
   // padding. The message names the set, `position` (from 0), the kid if it is valid, and the rule;
   // no value.
   static absl::StatusOr<Jwk> Parse(Set set, std::size_t position, base::SecretBytes json);
-  // The same for text that CheckStrictJson accepted, alone or as a part of its set.
+  // The same for text that base::CheckJson accepted, alone or as a part of its set.
   static absl::StatusOr<Jwk> FromChecked(Set set, std::size_t position, base::SecretBytes json);
   // A JWK as the bootstrap writes it. Precondition: IsValidKid(kid), k of kKeySize bytes.
   static Jwk Make(std::string_view kid, const base::SecretBytes& k);

@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "mek/json_span.h"
+#include "mek/kid.h"
 
 namespace mek {
 namespace {
@@ -36,7 +37,7 @@ absl::StatusOr<KeySet> KeySet::Parse(Set set, std::string_view base64_field) {
         "prints it)");
   }
   const std::string_view text = decoded->view();
-  if (const absl::Status checked = CheckStrictJson(text); !checked.ok()) {
+  if (const absl::Status checked = base::CheckJson(text); !checked.ok()) {
     return Refuse(set, Cat("does not decode to JSON that readers can rely on: ", checked.message(),
                            "; ", kExpected));
   }
@@ -60,7 +61,7 @@ absl::StatusOr<KeySet> KeySet::Parse(Set set, std::string_view base64_field) {
     ASSIGN_OR_RETURN(Jwk jwk, Jwk::FromChecked(set, i, base::SecretBytes(elements[i])));
     if (!kids.insert(jwk.kid()).second) {
       return absl::InvalidArgumentError(
-          Cat(SetName(set), "[", i, "] (kid ", jwk.kid(),
+          Cat(SetName(set), "[", i, "] (kid ", ShownKid(jwk.kid()),
               "): the same kid stands twice in the set: every kid must be unique, remove "
               "the one that is not in use"));
     }

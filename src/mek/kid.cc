@@ -51,6 +51,11 @@ bool IsValidKid(std::string_view kid) {
          });
 }
 
+std::string ShownKid(std::string_view kid) {
+  return kid.size() <= kUuidSize ? std::string(kid)
+                                 : absl::StrFormat("(of %d characters)", kid.size());
+}
+
 std::optional<absl::Time> UuidV1Time(std::string_view kid) {
   if (kid.size() != kUuidSize || kid[14] != '1') return std::nullopt;
   for (std::size_t i = 0; i < kid.size(); ++i) {

@@ -24,6 +24,10 @@ bool IsValidKid(std::string_view kid);
 // and node are not looked at. nullopt if `kid` is not the 36-character form of a version 1.
 std::optional<absl::Time> UuidV1Time(std::string_view kid);
 
+// A kid for a message: itself, or its length where it is longer than a UUID. The text of a 256-bit
+// key is longer too, and may have been put in a kid's place by mistake.
+std::string ShownKid(std::string_view kid);
+
 // A UUIDv1 whose time is `now`, or 1 ms after `latest_known` if that is later; with a random clock
 // sequence and a random node id with the multicast bit (RFC 9562 section 6.10). FAILED_PRECONDITION
 // if a UUIDv1 can't hold the time, INTERNAL if the random source fails or gives the same byte only.

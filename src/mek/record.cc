@@ -41,7 +41,7 @@ absl::Status NoObject() {
 
 // The value of payload_jwe_kid.
 absl::StatusOr<std::string> ReadMapping(std::string_view text) {
-  const absl::StatusOr<base::Json> mapping = ParseStrictJson(text);
+  const absl::StatusOr<base::Json> mapping = base::ParseJson(text);
   if (!mapping.ok()) {
     return Refuse(Cat("jwe_mapping does not hold JSON that readers can rely on: ",
                       mapping.status().message(), "; ", Expected(kJweMapping)));
@@ -196,21 +196,23 @@ absl::Status Record::CheckInvariants() const {
   if (const std::string& first = keys_.keys().front().kid(); first != current_kid_) {
     const Jwk* elsewhere = keys_.Find(current_kid_);
     if (elsewhere == nullptr) {
-      return Refuse(Cat("current_kid ", current_kid_, " is not in keys: ", Expected(kCurrentKid),
-                        ", which is ", first));
+      return Refuse(Cat("current_kid ", ShownKid(current_kid_), " is not in keys: ",
+                        Expected(kCurrentKid), ", which is ", ShownKid(first)));
     }
-    return Refuse(Cat("current_kid must be the first key of keys: ", current_kid_, " is keys[",
-                      elsewhere - keys_.keys().data(), "] and the first is ", first,
+    return Refuse(Cat("current_kid must be the first key of keys: ", ShownKid(current_kid_),
+                      " is keys[", elsewhere - keys_.keys().data(), "] and the first is ",
+                      ShownKid(first),
                       ". Move the current key to the front, or name the first one"));
   }
   if (private_jwks_.Find(current_kid_) == nullptr) {
-    return Refuse(Cat("private_jwks lacks current_kid ", current_kid_,
+    return Refuse(Cat("private_jwks lacks current_kid ", ShownKid(current_kid_),
                       ": api-keys seals with that key; add one under this kid"));
   }
   ASSIGN_OR_RETURN(const std::string payload_kid, ReadMapping(jwe_mapping_.view()));
   if (payload_kid != current_kid_) {
-    return Refuse(Cat("jwe_mapping.payload_jwe_kid must equal current_kid: expected ", current_kid_,
-                      IsValidKid(payload_kid) ? Cat(", found ", payload_kid) : std::string()));
+    return Refuse(
+        Cat("jwe_mapping.payload_jwe_kid must equal current_kid: expected ", ShownKid(current_kid_),
+            IsValidKid(payload_kid) ? Cat(", found ", ShownKid(payload_kid)) : std::string()));
   }
   return absl::OkStatus();
 }

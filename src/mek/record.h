@@ -33,7 +33,7 @@ class Record {
   // `fields`: a JSON object with the four strings and any other fields. INVALID_ARGUMENT with the
   // first rule that it breaks; the message says what to do, and no value but valid kids.
   static absl::StatusOr<Record> Parse(const base::Json& fields);
-  // The same from the text of such an object, which CheckStrictJson accepted. As far as the four
+  // The same from the text of such an object, which base::CheckJson accepted. As far as the four
   // fields go it builds no JSON values, so it is the fast way to read a stored record.
   static absl::StatusOr<Record> ParseText(std::string_view json);
   // A record of one key in each set. INVALID_ARGUMENT if the two kids differ.

@@ -17,7 +17,7 @@ absl::Status Conflict(std::string_view what) { return absl::FailedPreconditionEr
 
 absl::Status OtherKey(Set set, std::string_view kid) {
   return Conflict(
-      Cat("kid ", kid, " in ", SetName(set),
+      Cat("kid ", ShownKid(kid), " in ", SetName(set),
           " stands for another key (another k) than the one that is known under it. Keys "
           "are never merged or replaced: find out which of the two is in use"));
 }

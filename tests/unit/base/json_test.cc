@@ -61,6 +61,26 @@ TEST(Json, ErrorsNameThePlaceAndNeverTheText) {
   }
 }
 
+TEST(Json, RefusesWhatOtherParsersDoNotForgive) {
+  using std::string_literals::operator""s;
+  EXPECT_THAT(CheckJson(" {} \n"), IsOk());
+  EXPECT_THAT(CheckJson("\xef\xbb\xbf{}"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("byte order mark")));
+  for (const std::string& bad : {"{}\0"s, "{}\0 x"s, "\0{}"s}) {
+    EXPECT_THAT(CheckJson(bad),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not valid JSON")));
+    EXPECT_FALSE(ParseJson(bad).ok());
+  }
+}
+
+TEST(Json, ChecksToADepthOfTheCallersChoice) {
+  EXPECT_THAT(CheckJson("[[]]", 2), IsOk());
+  EXPECT_THAT(CheckJson("[{}]", 1), StatusIs(absl::StatusCode::kInvalidArgument,
+                                             HasSubstr("nested deeper than 1 levels")));
+  EXPECT_THAT(CheckJson("{\"a\":1,}"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at byte 8")));
+}
+
 TEST(Json, FindStringFindsOnlyStrings) {
   const Json value = *ParseJson(R"({"s":"x","n":1})");
   EXPECT_EQ(*FindString(value, "s"), "x");

@@ -296,6 +296,21 @@ TEST_F(Paths, PutReplacesExactlyAndPatchMerges) {
   EXPECT_EQ(mount_.LiveVersion(), 3u);
 }
 
+TEST_F(Paths, AKeyPutInAKidsPlaceIsNotShown) {
+  Bootstrap();
+  constexpr char kKey[] = "xLuGw9HEJxA8NExBiesvHnvV1H5Eb87Co9gRc2EQ5Xg";
+  Json record = TestMount::RecordOf("good_bootstrapped");
+  record["current_kid"] = kKey;
+  EXPECT_THAT(mount_.Write(kData, Json{{"data", record}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("current_kid"), ::testing::Not(HasSubstr(kKey)))));
+  record = TestMount::RecordOf("good_bootstrapped");
+  record["jwe_mapping"] = JsonText(absl::StrCat("{\"payload_jwe_kid\":\"", kKey, "\"}"));
+  EXPECT_THAT(mount_.Write(kData, Json{{"data", record}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("payload_jwe_kid"), ::testing::Not(HasSubstr(kKey)))));
+}
+
 TEST_F(Paths, DeletingIsRefusedWithTheReason) {
   Bootstrap();
   const auto content = mount_.storage().content();

@@ -11,6 +11,14 @@
 namespace mek {
 namespace {
 
+TEST(ShownKid, NeverShowsATextAsLongAsAKey) {
+  EXPECT_EQ(ShownKid("6aa44e80-fb25-11f0-b358-d9f191b7584a"),
+            "6aa44e80-fb25-11f0-b358-d9f191b7584a");
+  EXPECT_EQ(ShownKid("legacy-2024.a_1"), "legacy-2024.a_1");
+  EXPECT_EQ(ShownKid(std::string(43, 'k')), "(of 43 characters)");
+  EXPECT_EQ(ShownKid(std::string(37, 'k')), "(of 37 characters)");
+}
+
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing_support::SeededRandom;
