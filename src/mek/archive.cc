@@ -77,7 +77,7 @@ absl::StatusOr<base::SecretBytes> ArchiveEntry::Serialize() const {
   base::Json body = base::Json::object();
   body["kid"] = base::JsonText(kid_);
   body["keys"] = std::move(keys);
-  return WriteDocument(kArchiveSchema, std::move(body));
+  return WriteDocument(kArchiveSchema, body);
 }
 
 absl::Status ArchiveEntry::Add(SetKey key, absl::Time dropped_time,

@@ -54,7 +54,7 @@ absl::Status Damaged(std::string_view what, std::string_view why) {
           ". It is left as it is; restore the storage from a snapshot taken before"));
 }
 
-absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body,
+absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, const base::Json& body,
                                                 std::optional<RawPart> raw) {
   if (!FitsNested(body, base::kMaxJsonDepth)) {
     return absl::InternalError("an entry to be stored is nested too deep; nothing was written");

@@ -26,7 +26,7 @@ struct RawPart {
 // {"schema":`schema`, `raw` if there is one, members of `body` …, "sha256":"…"}. `body` is an
 // object without these names. INTERNAL if a string is not UTF-8, or it is nested too deep to be
 // read back.
-absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, base::Json body,
+absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, const base::Json& body,
                                                 std::optional<RawPart> raw = std::nullopt);
 
 // The members as written, schema and sha256 included. `what` names the entry in messages ("version

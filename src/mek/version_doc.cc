@@ -125,7 +125,7 @@ absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
   }
   body["requests"] = std::move(stamps);
   ASSIGN_OR_RETURN(const base::SecretBytes fields, record.ToText());
-  return WriteDocument(kVersionSchema, std::move(body), RawPart{"record", fields.view()});
+  return WriteDocument(kVersionSchema, body, RawPart{"record", fields.view()});
 }
 
 void VersionDoc::Stamp(std::string id, std::uint64_t version) {

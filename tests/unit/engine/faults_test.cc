@@ -344,7 +344,7 @@ TEST(Faults, ANewerSchemaIsRefusedAndLeftUntouched) {
   body.erase("schema");
   body.erase("sha256");
   body["a_member_of_the_future"] = true;
-  const std::string newer(mek::WriteDocument(2, std::move(body))->view());
+  const std::string newer(mek::WriteDocument(2, body)->view());
   mount.storage().Set("versions/0000000004", newer);
   EXPECT_THAT(mount.Write("rotate"),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer")));
