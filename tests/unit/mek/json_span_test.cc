@@ -44,7 +44,7 @@ TEST(Members, AreWhatTheLibrarySeesInMutatedTexts) {
         default:
           text.insert(at, text.substr(below(text.size()), below(12)));
       }
-      if (text.empty()) text = "0";
+      if (text.empty()) text.assign(1, '0');  // GCC 12 warns of assigning a literal
     }
     const absl::StatusOr<base::Json> value = base::ParseJson(text);
     if (!value.ok()) continue;
