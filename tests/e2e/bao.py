@@ -305,6 +305,10 @@ class Server:
         self.cli("plugin", "register", f"-sha256={digest}", f"-command={command}", *options,
                  "secret", name).ok()
 
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def plugin_pids(self) -> list[int]:
         """The plugin processes that run from this server's plugin directory."""
         found = []
