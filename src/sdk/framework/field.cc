@@ -140,17 +140,25 @@ std::string ShownName(std::string_view name) {
   return plain ? Cat("\"", name, "\"") : "with an unusual name";
 }
 
-absl::Status Unknown(std::string_view name, const std::vector<Field>& fields) {
-  const std::string known =
-      absl::StrJoin(fields, ", ", [](std::string* out, const Field& f) { out->append(f.name); });
-  return absl::InvalidArgumentError(Cat("unknown parameter ", ShownName(name), "; this path takes ",
-                                        known.empty() ? "none" : known, ". Nothing was changed"));
+bool Takes(FieldData::Use use, const Field& field) {
+  return use == FieldData::Use::kAll || field.query == (use == FieldData::Use::kQuery);
+}
+
+absl::Status Unknown(std::string_view name, const std::vector<Field>& fields, FieldData::Use use) {
+  std::string known;
+  for (const Field& field : fields) {
+    if (Takes(use, field)) known += Cat(known.empty() ? "" : ", ", field.name);
+  }
+  return absl::InvalidArgumentError(Cat("unknown parameter ", ShownName(name),
+                                        "; this operation takes ", known.empty() ? "none" : known,
+                                        ". Nothing was changed"));
 }
 
 }  // namespace
 
 absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, const Json& data,
-                                           const std::map<std::string, std::string>& captured) {
+                                           const std::map<std::string, std::string>& captured,
+                                           Use use) {
   FieldData parsed;
   const auto take = [&](const Field& field, const Json& value) -> absl::Status {
     std::optional<Json> typed = ToType(field.type, value);
@@ -168,7 +176,7 @@ absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, con
 
   for (const auto& [name, value] : data.items()) {
     const auto field = std::ranges::find(fields, std::string_view(name), &Field::name);
-    if (field == fields.end()) return Unknown(name, fields);
+    if (field == fields.end() || !Takes(use, *field)) return Unknown(name, fields, use);
     if (!value.is_null()) RETURN_IF_ERROR(take(*field, value));
   }
   for (const auto& [name, text] : captured) {
@@ -177,7 +185,7 @@ absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, con
     RETURN_IF_ERROR(take(*field, base::JsonText(text)));
   }
   for (const Field& field : fields) {
-    if (field.required && !parsed.Has(field.name)) {
+    if (field.required && Takes(use, field) && !parsed.Has(field.name)) {
       return absl::InvalidArgumentError(
           Cat(field.name, " is missing: expected ", Expected(field.type)));
     }

@@ -32,7 +32,8 @@ struct Field {
   bool required = false;
   // The only texts allowed; empty: any.
   std::vector<std::string> allowed = {};
-  // A parameter of reads, given as ?name=value.
+  // A parameter of reads, given as ?name=value; unknown to writes. One that isn't is unknown to
+  // reads.
   bool query = false;
 };
 
@@ -42,8 +43,11 @@ class FieldData {
   // INVALID_ARGUMENT for a name that `fields` lacks, a value that is not of its type, and a
   // required field left out. An error names the field and what was expected, never the value.
   // `captured` are the values from the path, by name; they win over the body.
+  // `use` says which of `fields` the operation takes.
+  enum class Use { kAll, kQuery, kBody };
   static absl::StatusOr<FieldData> Parse(const std::vector<Field>& fields, const base::Json& data,
-                                         const std::map<std::string, std::string>& captured);
+                                         const std::map<std::string, std::string>& captured,
+                                         Use use = Use::kAll);
 
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   // The value, or nullopt if it was left out. A name or type that the schema lacks is a programming

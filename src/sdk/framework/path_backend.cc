@@ -12,6 +12,10 @@
 namespace openbao {
 namespace {
 
+bool HasBody(Operation operation) {
+  return operation == Operation::kUpdate || operation == Operation::kPatch;
+}
+
 base::Json Parameters(const Request& request, const PathOperation& operation) {
   if (operation.any_parameters) return base::Json::object();
   base::Json data = request.data;
@@ -75,8 +79,10 @@ absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& req
       ASSIGN_OR_RETURN(const bool standby, IsStandby());
       if (standby) return ReadOnlyStorage();
     }
-    ASSIGN_OR_RETURN(const FieldData data,
-                     FieldData::Parse(path.fields, Parameters(request, *serves), *captured));
+    ASSIGN_OR_RETURN(
+        const FieldData data,
+        FieldData::Parse(path.fields, Parameters(request, *serves), *captured,
+                         HasBody(operation) ? FieldData::Use::kBody : FieldData::Use::kQuery));
     return serves->handler(request, data);
   }
   return path_found ? UnsupportedOperation() : UnsupportedPath();

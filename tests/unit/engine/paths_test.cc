@@ -174,6 +174,12 @@ TEST_F(Paths, WhatAPathDoesNotKnowIsRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("reason: expected a string")));
   EXPECT_THAT(mount_.Write("rotate", Json{{"reason", JsonText(std::string(1025, 'r'))}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1024")));
+  EXPECT_THAT(
+      mount_.Write(kData, Json{{"version", 1}, {"data", TestMount::RecordOf("good_bootstrapped")}}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("this operation takes data, options")));
+  EXPECT_THAT(mount_.Read("config", Json{{"grace_period", "1h"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("grace_period")));
   EXPECT_THAT(mount_.Write("rotation"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("path")));
   EXPECT_THAT(mount_.Read("rotate"),

@@ -379,13 +379,13 @@ TEST(Field, UnknownNamesAreRefusedAndTheKnownOnesListed) {
        {R"({"raeson":"x"})", R"({"raeson":null})", R"({"cas":1,"raeson":3})"}) {
     EXPECT_THAT(FieldData::Parse(fields, FromText(body), {}),
                 StatusIs(absl::StatusCode::kInvalidArgument,
-                         "unknown parameter \"raeson\"; this path takes cas, reason. "
+                         "unknown parameter \"raeson\"; this operation takes cas, reason. "
                          "Nothing was changed"))
         << body;
   }
   EXPECT_THAT(FieldData::Parse({}, FromText(R"({"cas":1})"), {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       "unknown parameter \"cas\"; this path takes none. Nothing was changed"));
+                       "unknown parameter \"cas\"; this operation takes none. Nothing was changed"));
 }
 
 TEST(Field, NamesAreMatchedExactly) {
@@ -416,7 +416,7 @@ TEST(Field, AnUnknownNameThatMayBeASecretIsNotShown) {
     data[base::JsonString(name)] = 1;
     EXPECT_THAT(FieldData::Parse(fields, data, {}),
                 StatusIs(absl::StatusCode::kInvalidArgument,
-                         "unknown parameter with an unusual name; this path takes cas. "
+                         "unknown parameter with an unusual name; this operation takes cas. "
                          "Nothing was changed"))
         << name;
   }
