@@ -52,9 +52,9 @@ test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-a
 	ctest --preset asan-ubsan -j $(jobs)
 
 .PHONY: lint
-lint: deps-build deps-lint ## clang-format, clang-tidy, layers, scripts: warnings are errors
+lint: deps-build deps-lint ## clang-format, clang-tidy, layers, scripts: warnings are errors (CHECKS: some)
 	$(call configure,release)
-	scripts/lint
+	scripts/lint $(CHECKS)
 
 .PHONY: format
 format: deps-lint ## clang-format our sources in place

@@ -3,11 +3,13 @@
 // --wrap=realloc, so that every call of these two in the program and its static libraries comes
 // here. operator delete ends in free.
 #include <malloc.h>
-#include <string.h>
 
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 
+// The names are the linker's.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 
 void __real_free(void* block);
@@ -38,3 +40,4 @@ void* __wrap_realloc(void* block, std::size_t size) {
 }
 
 }  // extern "C"
+// NOLINTEND(bugprone-reserved-identifier)

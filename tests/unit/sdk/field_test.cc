@@ -383,9 +383,10 @@ TEST(Field, UnknownNamesAreRefusedAndTheKnownOnesListed) {
                          "Nothing was changed"))
         << body;
   }
-  EXPECT_THAT(FieldData::Parse({}, FromText(R"({"cas":1})"), {}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       "unknown parameter \"cas\"; this operation takes none. Nothing was changed"));
+  EXPECT_THAT(
+      FieldData::Parse({}, FromText(R"({"cas":1})"), {}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               "unknown parameter \"cas\"; this operation takes none. Nothing was changed"));
 }
 
 TEST(Field, NamesAreMatchedExactly) {
@@ -420,6 +421,52 @@ TEST(Field, AnUnknownNameThatMayBeASecretIsNotShown) {
                          "Nothing was changed"))
         << name;
   }
+}
+
+TEST(Field, ReadsTakeQueryParametersAndWritesTheOthers) {
+  using Use = FieldData::Use;
+  const std::vector<Field> fields{
+      {.name = "at", .type = FieldType::kUnsigned, .description = "", .query = true},
+      {.name = "cas", .type = FieldType::kUnsigned, .description = ""}};
+  const Json at{{"at", 1}};
+  const Json cas{{"cas", 1}};
+  EXPECT_THAT(FieldData::Parse(fields, at, {}, Use::kQuery), IsOk());
+  EXPECT_THAT(FieldData::Parse(fields, cas, {}, Use::kBody), IsOk());
+  EXPECT_THAT(FieldData::Parse(fields, Json{{"at", 1}, {"cas", 1}}, {}, Use::kAll), IsOk());
+  EXPECT_THAT(FieldData::Parse(fields, cas, {}, Use::kQuery),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "unknown parameter \"cas\"; this operation takes at. Nothing was changed"));
+  EXPECT_THAT(FieldData::Parse(fields, at, {}, Use::kBody),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "unknown parameter \"at\"; this operation takes cas. Nothing was changed"));
+  EXPECT_THAT(
+      FieldData::Parse({fields[1]}, cas, {}, Use::kQuery),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               "unknown parameter \"cas\"; this operation takes none. Nothing was changed"));
+}
+
+TEST(Field, WhatTheOtherUseRequiresIsNotMissing) {
+  using Use = FieldData::Use;
+  const std::vector<Field> fields{
+      {.name = "at",
+       .type = FieldType::kUnsigned,
+       .description = "",
+       .required = true,
+       .query = true},
+      {.name = "cas", .type = FieldType::kUnsigned, .description = "", .required = true}};
+  EXPECT_THAT(FieldData::Parse(fields, Json{{"at", 1}}, {}, Use::kQuery), IsOk());
+  EXPECT_THAT(FieldData::Parse(fields, Json{{"cas", 1}}, {}, Use::kBody), IsOk());
+  EXPECT_THAT(FieldData::Parse(fields, Json::object(), {}, Use::kQuery),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at is missing")));
+  EXPECT_THAT(FieldData::Parse(fields, Json::object(), {}, Use::kBody),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cas is missing")));
+}
+
+TEST(Field, ACaptureIsTakenWhateverTheUse) {
+  const std::vector<Field> fields{{.name = "p", .type = FieldType::kUnsigned, .description = ""}};
+  const auto data = FieldData::Parse(fields, Json::object(), {{"p", "7"}}, FieldData::Use::kQuery);
+  ASSERT_THAT(data, IsOk());
+  EXPECT_EQ(data->Unsigned("p"), 7U);
 }
 
 TEST(Field, CapturedValuesAreTypedAndWinOverTheBody) {

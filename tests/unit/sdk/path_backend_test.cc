@@ -13,6 +13,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "sdk/framework/openapi.h"
 #include "sdk/logical/errors.h"
 #include "support/status_matchers.h"
@@ -220,6 +221,27 @@ TEST_F(PathBackendTest, BadParametersDontReachTheHandler) {
   EXPECT_THAT(Call(Operation::kRead, "keys/k", Json{{"m", 1}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("unknown parameter \"m\"")));
   EXPECT_THAT(handled_, IsEmpty());
+}
+
+TEST_F(PathBackendTest, ReadsTakeQueryParametersAndWritesTheOthers) {
+  config_.paths[1].fields.push_back(
+      {.name = "at", .type = FieldType::kUnsigned, .description = "", .query = true});
+  config_.paths[1].operations[2].any_parameters = false;
+  config_.paths[1].operations.push_back(Serves("patch key", Operation::kPatch));
+  const auto refused = [](const char* name) {
+    return StatusIs(absl::StatusCode::kInvalidArgument,
+                    HasSubstr(base::Cat("unknown parameter \"", name, "\"")));
+  };
+  for (const Operation operation : {Operation::kRead, Operation::kDelete}) {
+    EXPECT_THAT(Call(operation, "keys/k", Json{{"at", "1"}}), IsOk());
+    EXPECT_THAT(Call(operation, "keys/k", Json{{"n", 1}}), refused("n"));
+  }
+  for (const Operation operation : {Operation::kUpdate, Operation::kCreate, Operation::kPatch}) {
+    EXPECT_THAT(Call(operation, "keys/k", Json{{"n", 1}}), IsOk());
+    EXPECT_THAT(Call(operation, "keys/k", Json{{"at", "1"}}), refused("at"));
+  }
+  EXPECT_THAT(handled_,
+              ElementsAre("read key", "delete key", "write key", "write key", "patch key"));
 }
 
 TEST_F(PathBackendTest, AnyParametersAreNeitherCheckedNorGiven) {
