@@ -56,7 +56,8 @@ TEST(OpenApi, DocumentSaysWhatTheMountIs) {
       "title": "a-plugin",
       "description": "a-plugin",
       "version": "v1.2.3",
-      "license": {"name": "Mozilla Public License 2.0", "url": "https://www.mozilla.org/en-US/MPL/2.0"}
+      "license": {"name": "Mozilla Public License 2.0",
+                  "url": "https://www.mozilla.org/en-US/MPL/2.0"}
     },
     "paths": {},
     "components": {"schemas": {}}
