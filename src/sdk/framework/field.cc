@@ -177,7 +177,9 @@ absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, con
   for (const auto& [name, value] : data.items()) {
     const auto field = std::ranges::find(fields, std::string_view(name), &Field::name);
     if (field == fields.end() || !Takes(use, *field)) return Unknown(name, fields, use);
-    if (!value.is_null()) RETURN_IF_ERROR(take(*field, value));
+    // null too is a value, and of no field's type: a script's unset variable must not leave out a
+    // cas.
+    RETURN_IF_ERROR(take(*field, value));
   }
   for (const auto& [name, text] : captured) {
     const auto field = std::ranges::find(fields, name, &Field::name);

@@ -45,7 +45,8 @@ struct Request {
   // same id.
   std::string id;
   Operation operation = Operation::kOther;
-  // Relative to the mount, without a slash at either end.
+  // Relative to the mount. "a/" is another path than "a", but for list, scan and help, which lose
+  // it.
   std::string path;
   // An object. May hold key material.
   base::Json data = base::Json::object();

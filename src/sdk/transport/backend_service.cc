@@ -31,11 +31,21 @@ class CallContext final : public Context {
   const grpc::ServerContext& context_;
 };
 
+bool EndsInSlash(Operation operation) {
+  return operation == Operation::kList || operation == Operation::kScan ||
+         operation == Operation::kHelp;
+}
+
 absl::StatusOr<Request> ToRequest(const pb::Request& wire) {
   Request request;
   request.id = wire.id();
   request.operation = ParseOperation(wire.operation());
-  request.path = std::string(absl::StripSuffix(wire.path(), "/"));
+  request.path = wire.path();
+  // LIST arrives with a slash at the end. Anywhere else "path/" is another path than "path", to the
+  // host's policies too: answering it as the same would get past a rule on the exact path.
+  if (EndsInSlash(request.operation)) {
+    request.path = std::string(absl::StripSuffix(wire.path(), "/"));
+  }
   request.mount_point = wire.mount_point();
   request.entity_id = wire.entity_id();
   request.display_name = wire.display_name();

@@ -342,6 +342,21 @@ TEST_F(BackendServiceTest, APathLosesTheSlashOfAListing) {
   }
 }
 
+// The host's policies know "a" and "a/" as two paths: a rule on the one must not be passed by the
+// other.
+TEST_F(BackendServiceTest, AnyOtherPathKeepsItsSlash) {
+  ASSERT_TRUE(Setup("m").ok());
+  Echo();
+  for (const char* operation : {"read", "update", "patch", "delete"}) {
+    pb::Request wire;
+    wire.set_operation(operation);
+    wire.set_path("data/x/");
+    pb::HandleRequestReply reply;
+    EXPECT_TRUE(Handle("m", wire, reply).ok());
+    EXPECT_EQ(reply.response().data(), R"({"path":"data/x/","data":{}})") << operation;
+  }
+}
+
 TEST_F(BackendServiceTest, ABodyThatIsEmptyOrNullHasNoParameters) {
   ASSERT_TRUE(Setup("m").ok());
   Echo();

@@ -308,7 +308,7 @@ TEST(Field, AccessorsGiveEachValueAsItsType) {
   EXPECT_EQ(ToText(*data->Object("o")), R"({"k":1})");
 }
 
-TEST(Field, WhatIsLeftOutOrNullIsAbsent) {
+TEST(Field, WhatIsLeftOutIsAbsentAndNullIsRefused) {
   const std::vector<Field> fields{
       {.name = "s", .type = FieldType::kString, .description = ""},
       {.name = "u", .type = FieldType::kUnsigned, .description = ""},
@@ -317,8 +317,7 @@ TEST(Field, WhatIsLeftOutOrNullIsAbsent) {
       {.name = "l", .type = FieldType::kStringList, .description = ""},
       {.name = "o", .type = FieldType::kObject, .description = ""},
   };
-  for (std::string_view body :
-       {"{}", "null", R"({"s":null,"u":null,"b":null,"d":null,"l":null,"o":null})"}) {
+  for (std::string_view body : {"{}", "null"}) {
     SCOPED_TRACE(body);
     const absl::StatusOr<FieldData> data = FieldData::Parse(fields, FromText(body), {});
     ASSERT_THAT(data, IsOk());
@@ -330,6 +329,11 @@ TEST(Field, WhatIsLeftOutOrNullIsAbsent) {
     EXPECT_EQ(data->StringList("l"), std::nullopt);
     EXPECT_EQ(data->Object("o"), nullptr);
   }
+  for (const Field& field : fields) {
+    EXPECT_THAT(FieldData::Parse(fields, FromText(base::Cat("{\"", field.name, "\":null}")), {}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(base::Cat(field.name, ": expected "))));
+  }
 }
 
 TEST(Field, AnEmptyListIsNotAnAbsentOne) {
@@ -340,15 +344,12 @@ TEST(Field, AnEmptyListIsNotAnAbsentOne) {
   EXPECT_THAT(*data->StringList("p"), IsEmpty());
 }
 
-TEST(Field, RequiredMustBeGivenAndNotNull) {
+TEST(Field, RequiredMustBeGiven) {
   const std::vector<Field> fields{
       {.name = "p", .type = FieldType::kUnsigned, .description = "", .required = true}};
-  for (std::string_view body : {"{}", R"({"p":null})"}) {
-    EXPECT_THAT(FieldData::Parse(fields, FromText(body), {}),
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         "p is missing: expected a whole number, 0 or more"))
-        << body;
-  }
+  EXPECT_THAT(FieldData::Parse(fields, FromText("{}"), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "p is missing: expected a whole number, 0 or more"));
   EXPECT_THAT(FieldData::Parse(fields, FromText(R"({"p":0})"), {}), IsOk());
 }
 
