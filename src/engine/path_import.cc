@@ -102,58 +102,56 @@ absl::StatusOr<std::optional<Response>> Init(Mount& mount, const Request& reques
 }  // namespace
 
 std::vector<openbao::Path> ImportPaths(Mount& mount) {
-  openbao::Path import;
-  import.pattern = "import";
-  import.synopsis = "Adopt an existing record.";
-  import.description =
+  openbao::Path adopt;
+  adopt.pattern = "import";
+  adopt.synopsis = "Adopt an existing record.";
+  adopt.description =
       "Give the four fields, or backup=@mek_backup.json as `bao kv get -format=json` prints the "
       "record. It is checked against every rule of its readers and kept byte for byte.";
-  import.fields = WriteFields();
-  import.fields.push_back(
+  adopt.fields = WriteFields();
+  adopt.fields.push_back(
       {.name = "keys",
        .type = FieldType::kString,
        .description = "Base64 of the JSON key set of the MEKs, the current one first."});
-  import.fields.push_back({.name = "current_kid",
-                           .type = FieldType::kString,
-                           .description = "The kid of the first key of keys."});
-  import.fields.push_back(
+  adopt.fields.push_back({.name = "current_kid",
+                          .type = FieldType::kString,
+                          .description = "The kid of the first key of keys."});
+  adopt.fields.push_back(
       {.name = "jwe_mapping",
        .type = FieldType::kString,
        .description = "JSON text with payload_jwe_kid, which equals current_kid."});
-  import.fields.push_back({.name = "private_jwks",
-                           .type = FieldType::kString,
-                           .description = "Base64 of the JSON key set of the payload keys."});
-  import.fields.push_back(
+  adopt.fields.push_back({.name = "private_jwks",
+                          .type = FieldType::kString,
+                          .description = "Base64 of the JSON key set of the payload keys."});
+  adopt.fields.push_back(
       {.name = "backup",
        .type = FieldType::kObject,
        .description = "In place of the four fields: the record as `bao kv get -format=json` "
                       "prints it (backup=@FILE). Other fields in it are kept."});
-  import.fields.push_back({.name = "force",
-                           .type = FieldType::kBool,
-                           .description =
-                               "Import even where there is a record; newer_keys says what becomes "
-                               "of its keys."});
-  import.fields.push_back(NewerKeysField());
-  import.operations.push_back({.operation = openbao::Operation::kUpdate,
-                               .handler = [&mount](const Request& request, const FieldData& data) {
-                                 return Import(mount, request, data);
-}
-, .summary = "Adopt a record.", .active_node_only = true
-}  // namespace engine
-);
+  adopt.fields.push_back({.name = "force",
+                          .type = FieldType::kBool,
+                          .description =
+                              "Import even where there is a record; newer_keys says what becomes "
+                              "of its keys."});
+  adopt.fields.push_back(NewerKeysField());
+  adopt.operations.push_back(
+      {.operation = openbao::Operation::kUpdate,
+       .handler = [&mount](const Request& request,
+                           const FieldData& data) { return Import(mount, request, data); },
+       .summary = "Adopt a record.",
+       .active_node_only = true});
 
-openbao::Path init;
-init.pattern = "init";
-init.synopsis = "Make a fresh record where there is none: a first key in each set.";
-init.fields = WriteFields();
-init.operations.push_back({.operation = openbao::Operation::kUpdate,
-                           .handler =
-                               [&mount](const Request& request, const FieldData& data) {
-                                 return Init(mount, request, data);
-                               },
-                           .summary = "Make the first record.",
-                           .active_node_only = true});
-return {import, init};
+  openbao::Path init;
+  init.pattern = "init";
+  init.synopsis = "Make a fresh record where there is none: a first key in each set.";
+  init.fields = WriteFields();
+  init.operations.push_back(
+      {.operation = openbao::Operation::kUpdate,
+       .handler = [&mount](const Request& request,
+                           const FieldData& data) { return Init(mount, request, data); },
+       .summary = "Make the first record.",
+       .active_node_only = true});
+  return {adopt, init};
 }
 
 }  // namespace engine
