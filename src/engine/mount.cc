@@ -172,17 +172,6 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
   return Outcome{Version{next, std::move(doc)}, std::move(change.warnings), false};
 }
 
-absl::Status Mount::RemoveArchived(openbao::Storage& storage, std::vector<mek::SetKey>& keys) {
-  std::vector<mek::SetKey> rest;
-  for (mek::SetKey& key : keys) {
-    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
-                     archive_.Get(storage, key.jwk.kid()));
-    if (!entry.has_value() || entry->Find(key.set) == nullptr) rest.push_back(std::move(key));
-  }
-  keys = std::move(rest);
-  return absl::OkStatus();
-}
-
 absl::Status Mount::Prune(const openbao::Request& request, int limit) {
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));
@@ -197,10 +186,8 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
     // A version that can't be read is not known to hold nothing of its own, so it stays.
     ASSIGN_OR_RETURN(const std::optional<Version> old, records_.Get(storage, numbers[i]));
     if (!old.has_value()) continue;
-    std::vector<mek::SetKey> gone = mek::KeysMissingIn(old->doc.record, live->doc.record);
-    RETURN_IF_ERROR(RemoveArchived(storage, gone));
-    RETURN_IF_ERROR(
-        archive_.Add(storage, std::move(gone), Now(), live->number, mek::DropReason::kDropped));
+    // A rollback to this version is how a key that the record lacks comes back to readers.
+    if (!mek::KeysMissingIn(old->doc.record, live->doc.record).empty()) break;
     RETURN_IF_ERROR(records_.Prune(storage, old->number));
   }
   return absl::OkStatus();

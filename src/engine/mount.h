@@ -75,8 +75,8 @@ class Mount {
   absl::StatusOr<Outcome> Apply(const openbao::Request& request, const WriteOptions& options,
                                 const Compute& compute);
 
-  // Deletes versions beyond max_versions, oldest first, at most `limit`; their keys are archived if
-  // they are not yet.
+  // Deletes versions beyond max_versions, oldest first, at most `limit`, up to the first that holds
+  // a key which the live record lacks.
   absl::Status Prune(const openbao::Request& request, int limit);
 
   // The version asked for, or the live one; NOT_FOUND says which versions there are.
@@ -99,8 +99,6 @@ class Mount {
                                                        Version& live);
   absl::Status CheckKnownKeys(openbao::Storage& storage, const mek::Record& record,
                               const std::optional<Version>& live);
-  // Takes out of `keys` those that are in the archive already.
-  absl::Status RemoveArchived(openbao::Storage& storage, std::vector<mek::SetKey>& keys);
 
   const Sources sources_;
   FairLock lock_;

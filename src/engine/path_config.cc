@@ -62,7 +62,9 @@ std::vector<openbao::Path> ConfigPaths(Mount& mount) {
                       "and rotate warns."},
       {.name = "max_versions",
        .type = FieldType::kUnsigned,
-       .description = "How many versions are kept (100). Pruning a version never loses a key."},
+       .description =
+           "How many versions are kept (100). More are kept while one holds a key that the "
+           "record lacks."},
       {.name = "private_jwks",
        .type = FieldType::kString,
        .description = "The new key's material in private_jwks: \"mirror\" (that of keys), "

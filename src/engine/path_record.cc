@@ -63,11 +63,12 @@ absl::StatusOr<WriteOptions> KvOptions(const FieldData& data) {
   return options;
 }
 
-std::string DropWarning(std::size_t keys) {
+std::string DropWarning(std::size_t keys, std::uint64_t from) {
   return base::Cat(
       "this write drops ", keys,
       " key(s) from the record: what was sealed with them can't be opened by readers any more. "
-      "They are in the archive; rollback with newer_keys=keep brings them back");
+      "They are in the archive, and rollback version=",
+      from, " brings them back");
 }
 
 Response WriteReply(const Outcome& outcome) {
@@ -91,7 +92,7 @@ Answer Write(
             change.warnings = change.record.Warnings(mount.Now());
             if (!live.has_value()) return change;
             const std::size_t dropped = mek::KeysMissingIn(live->doc.record, change.record).size();
-            if (dropped > 0) change.warnings.push_back(DropWarning(dropped));
+            if (dropped > 0) change.warnings.push_back(DropWarning(dropped, live->number));
             return change;
           }));
   return WriteReply(outcome);

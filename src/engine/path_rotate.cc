@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,7 +21,9 @@ using openbao::Response;
 // How long the current key has been one, as far as its kid or else its version tells.
 absl::Duration CurrentKeyAge(const Version& live, absl::Time now) {
   const std::optional<absl::Time> made = mek::UuidV1Time(live.doc.record.current_kid());
-  return now - made.value_or(live.doc.effective_time.value_or(live.doc.created_time));
+  // A kid's time can be ahead of the clock.
+  return std::max(absl::ZeroDuration(),
+                  now - made.value_or(live.doc.effective_time.value_or(live.doc.created_time)));
 }
 
 absl::StatusOr<std::optional<Response>> Rotate(Mount& mount, const Request& request,
@@ -52,6 +55,9 @@ absl::StatusOr<std::optional<Response>> Rotate(Mount& mount, const Request& requ
                   "the key that was current until now is ", DurationText(age),
                   " old, younger than the grace period of ", DurationText(config.grace_period),
                   ": some readers may not have fetched it yet"));
+            }
+            for (std::string& warning : change.record.Warnings(now)) {
+              change.warnings.push_back(std::move(warning));
             }
             return change;
           }));
