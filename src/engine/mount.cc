@@ -1,11 +1,14 @@
 #include "engine/mount.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "mek/incoming.h"
 #include "mek/rotation.h"
 
 namespace engine {
@@ -114,6 +117,18 @@ absl::Status Mount::CheckKnownKeys(openbao::Storage& storage, const mek::Record&
   return absl::OkStatus();
 }
 
+absl::Status Mount::CheckIncoming(openbao::Storage& storage, const mek::Record& record,
+                                  const std::optional<Version>& live) {
+  ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, archive_.List(storage));
+  std::set<std::string> known = *archived;
+  if (live.has_value()) {
+    for (const mek::Set set : mek::kSets) {
+      for (std::string& kid : live->doc.record.Kids(set)) known.insert(std::move(kid));
+    }
+  }
+  return mek::CheckIncoming(record, known, Now());
+}
+
 absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const WriteOptions& options,
                                      const Compute& compute) {
   if (options.reason.size() > kMaxReason) {
@@ -132,6 +147,13 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
 
   ASSIGN_OR_RETURN(Change change, compute(live));
   RETURN_IF_ERROR(CheckKnownKeys(storage, change.record, live));
+  if (change.incoming) RETURN_IF_ERROR(CheckIncoming(storage, change.record, live));
+  if (mek::ShowsKey(options.reason, change.record)) {
+    return absl::InvalidArgumentError(
+        "reason shows a key of the record, and the history is read by many: say it without. "
+        "Nothing "
+        "was changed");
+  }
   std::vector<mek::SetKey> dropped;
   if (live.has_value()) dropped = mek::KeysMissingIn(live->doc.record, change.record);
 

@@ -46,6 +46,8 @@ struct Change {
   std::string operation;
   std::optional<std::uint64_t> rolled_back_to = std::nullopt;
   std::vector<std::string> warnings = {};
+  // The record, or a part of it, comes from outside.
+  bool incoming = false;
 };
 
 // What came of a write: the version it made, or for a dry run the version it would have made,
@@ -99,6 +101,8 @@ class Mount {
                                                        Version& live);
   absl::Status CheckKnownKeys(openbao::Storage& storage, const mek::Record& record,
                               const std::optional<Version>& live);
+  absl::Status CheckIncoming(openbao::Storage& storage, const mek::Record& record,
+                             const std::optional<Version>& live);
 
   const Sources sources_;
   FairLock lock_;

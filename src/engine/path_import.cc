@@ -70,6 +70,7 @@ absl::StatusOr<std::optional<Response>> Import(Mount& mount, const Request& requ
                                                      std::move(change.record), *live, drop));
             }
             change.operation = "import";
+            change.incoming = true;
             for (std::string& warning : change.record.Warnings(mount.Now())) {
               change.warnings.push_back(std::move(warning));
             }

@@ -89,6 +89,7 @@ Answer Write(
           request, options, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
             ASSIGN_OR_RETURN(mek::Record record, make(live));
             Change change{.record = std::move(record), .operation = std::string(operation)};
+            change.incoming = true;
             change.warnings = change.record.Warnings(mount.Now());
             if (!live.has_value()) return change;
             const std::size_t dropped = mek::KeysMissingIn(live->doc.record, change.record).size();

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/base64.h"
 #include "mek/kid.h"
 #include "mek/record.h"
 #include "support/status_matchers.h"
@@ -314,6 +315,39 @@ TEST_F(Paths, AKeyPutInAKidsPlaceIsNotShown) {
   EXPECT_THAT(mount_.Write(kData, Json{{"data", record}}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("payload_jwe_kid"), ::testing::Not(HasSubstr(kKey)))));
+}
+
+TEST_F(Paths, AReasonThatShowsAKeyIsRefused) {
+  Bootstrap();
+  for (const char* reason : {"key is xLuGw9HEJxA8NExBiesvHnvV1H5Eb87Co9gRc2EQ5Xg",
+                             "xLuGw9HEJxA8NExB", "c4bb86c3d1c42710"}) {
+    EXPECT_THAT(mount_.Write("rotate", Json{{"reason", reason}}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("reason"), ::testing::Not(HasSubstr(reason)))))
+        << reason;
+  }
+  EXPECT_EQ(mount_.LiveVersion(), 1u);
+}
+
+TEST_F(Paths, ANewKidFarInTheFutureIsRefusedAndAKnownOneIsNot) {
+  constexpr char kFar[] = "ffffffff-ffff-1fff-8000-010203040506";
+  Json record = TestMount::RecordOf("good_bootstrapped");
+  for (const char* field : {"keys", "private_jwks"}) {
+    const Json& encoded = record.at(field);
+    std::string text(base::Base64Decode(encoded.get_ref<const base::JsonString&>())->view());
+    text.replace(text.find(kFirstKid), sizeof(kFirstKid) - 1, kFar);
+    record[field] = JsonText(base::Base64Encode(text).view());
+  }
+  record["current_kid"] = kFar;
+  record["jwe_mapping"] = JsonText(absl::StrCat("{\"payload_jwe_kid\":\"", kFar, "\"}"));
+  EXPECT_THAT(mount_.Write("import", record),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than a year ahead")));
+  EXPECT_EQ(mount_.LiveVersion(), 0u);
+  // A clock that steps back makes every known kid lie ahead: nothing stops for that.
+  Bootstrap();
+  mount_.clock().Advance(-absl::Hours(24 * 3650));
+  EXPECT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  EXPECT_THAT(mount_.Write("rotate"), IsOk());
 }
 
 TEST_F(Paths, DeletingIsRefusedWithTheReason) {
