@@ -18,7 +18,7 @@ namespace engine {
 struct Config {
   // How long after a rotation the new key counts as still spreading among readers.
   absl::Duration grace_period = absl::Hours(48);
-  // Older versions are pruned; their keys are not.
+  // Older versions are pruned, but none that holds a key which the record lacks.
   std::uint64_t max_versions = 100;
   // Whether a new key's material is the same in both sets.
   mek::PrivateJwks private_jwks = mek::PrivateJwks::kAuto;

@@ -35,6 +35,15 @@ absl::Status CheckSize(const base::SecretBytes& document) {
       kMaxDocument, ". Nothing was changed; reads go on. Fewer keys or fields are needed"));
 }
 
+std::set<std::string> ToSet(const std::vector<std::string>& kids) {
+  return {kids.begin(), kids.end()};
+}
+
+bool HasKid(const mek::Record& record, const std::string& kid) {
+  return std::ranges::any_of(mek::kSets,
+                             [&](mek::Set set) { return record.set(set).Find(kid) != nullptr; });
+}
+
 }  // namespace
 
 WriteOptions WriteOptions::From(const openbao::FieldData& data) {
@@ -95,38 +104,33 @@ absl::StatusOr<std::optional<Version>> Mount::EarlierAnswer(const openbao::Reque
   return earlier;
 }
 
-absl::Status Mount::CheckKnownKeys(openbao::Storage& storage, const mek::Record& record,
+absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& change,
                                    const std::optional<Version>& live) {
-  if (live.has_value()) RETURN_IF_ERROR(mek::CheckNoConflict(record, live->doc.record));
-  ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, archive_.List(storage));
-  if (archived->empty()) return absl::OkStatus();
-  for (const std::string& kid : *archived) {
-    const bool used = std::ranges::any_of(
-        mek::kSets, [&](mek::Set set) { return record.set(set).Find(kid) != nullptr; });
-    const bool lives = live.has_value() && std::ranges::all_of(mek::kSets, [&](mek::Set set) {
-                         return record.set(set).Find(kid) == nullptr ||
-                                live->doc.record.set(set).Find(kid) != nullptr;
-                       });
-    if (!used || lives) continue;
-    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, kid));
-    if (!entry.has_value()) continue;
-    for (const mek::ArchivedKey& key : entry->keys()) {
-      RETURN_IF_ERROR(mek::CheckNoConflict(record, key.key));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Mount::CheckIncoming(openbao::Storage& storage, const mek::Record& record,
-                                  const std::optional<Version>& live) {
-  ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, archive_.List(storage));
-  std::set<std::string> known = *archived;
+  const mek::Record& record = change.record;
+  std::set<std::string> added;
   if (live.has_value()) {
-    for (const mek::Set set : mek::kSets) {
-      for (std::string& kid : live->doc.record.Kids(set)) known.insert(std::move(kid));
+    RETURN_IF_ERROR(mek::CheckNoConflict(record, live->doc.record));
+    for (const mek::SetKey& key : mek::KeysMissingIn(record, live->doc.record)) {
+      added.insert(key.jwk.kid());
+    }
+  } else {
+    for (const mek::Set set : mek::kSets) added.merge(ToSet(record.Kids(set)));
+  }
+
+  ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, archive_.List(storage));
+  std::set<std::string> unknown;
+  for (const std::string& kid : added) {
+    if (archived->contains(kid)) {
+      ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, kid));
+      if (!entry.has_value()) continue;
+      for (const mek::ArchivedKey& key : entry->keys()) {
+        RETURN_IF_ERROR(mek::CheckNoConflict(record, key.key));
+      }
+    } else if (!live.has_value() || !HasKid(live->doc.record, kid)) {
+      unknown.insert(kid);
     }
   }
-  return mek::CheckIncoming(record, known, Now());
+  return change.incoming ? mek::CheckIncoming(record, unknown, Now()) : absl::OkStatus();
 }
 
 absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const WriteOptions& options,
@@ -146,13 +150,12 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
   RETURN_IF_ERROR(CheckCas(options.cas, live_number));
 
   ASSIGN_OR_RETURN(Change change, compute(live));
-  RETURN_IF_ERROR(CheckKnownKeys(storage, change.record, live));
-  if (change.incoming) RETURN_IF_ERROR(CheckIncoming(storage, change.record, live));
-  if (mek::ShowsKey(options.reason, change.record)) {
+  RETURN_IF_ERROR(CheckAddedKeys(storage, change, live));
+  if (mek::ShowsKey(options.reason, change.record) ||
+      (live.has_value() && mek::ShowsKey(options.reason, live->doc.record))) {
     return absl::InvalidArgumentError(
-        "reason shows a key of the record, and the history is read by many: say it without. "
-        "Nothing "
-        "was changed");
+        "reason shows a key of the record, and many may read the history: say it without the key. "
+        "Nothing was changed");
   }
   std::vector<mek::SetKey> dropped;
   if (live.has_value()) dropped = mek::KeysMissingIn(live->doc.record, change.record);

@@ -99,10 +99,10 @@ class Mount {
   // What an earlier sending of the same request made, if the live version remembers one.
   absl::StatusOr<std::optional<Version>> EarlierAnswer(const openbao::Request& request,
                                                        Version& live);
-  absl::Status CheckKnownKeys(openbao::Storage& storage, const mek::Record& record,
+  // Holds the keys that a change adds against the live ones and the archive, and those that come in
+  // unknown against mek/incoming.h.
+  absl::Status CheckAddedKeys(openbao::Storage& storage, const Change& change,
                               const std::optional<Version>& live);
-  absl::Status CheckIncoming(openbao::Storage& storage, const mek::Record& record,
-                             const std::optional<Version>& live);
 
   const Sources sources_;
   FairLock lock_;

@@ -26,13 +26,12 @@ Response Show(const Config& config) {
   return response;
 }
 
-absl::StatusOr<std::optional<Response>> Read(Mount& mount, const Request& request) {
+Answer Read(Mount& mount, const Request& request, const FieldData&) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   return Show(config);
 }
 
-absl::StatusOr<std::optional<Response>> Write(Mount& mount, const Request& request,
-                                              const FieldData& data) {
+Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
   ASSIGN_OR_RETURN(Config config, mount.config().Get(*request.storage));
   config.grace_period = data.Duration("grace_period").value_or(config.grace_period);
@@ -71,16 +70,13 @@ std::vector<openbao::Path> ConfigPaths(Mount& mount) {
                       "\"independent\" (its "
                       "own), or \"auto\" (as the record is). Existing keys are never touched.",
        .allowed = {"auto", "mirror", "independent"}}};
-  path.operations = {
-      {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request,
-                           const FieldData&) { return Read(mount, request); },
-       .summary = "Read the settings."},
-      {.operation = openbao::Operation::kUpdate,
-       .handler = [&mount](const Request& request,
-                           const FieldData& data) { return Write(mount, request, data); },
-       .summary = "Change settings.",
-       .active_node_only = true}};
+  path.operations = {{.operation = openbao::Operation::kRead,
+                      .handler = Bind(mount, Read),
+                      .summary = "Read the settings."},
+                     {.operation = openbao::Operation::kUpdate,
+                      .handler = Bind(mount, Write),
+                      .summary = "Change settings.",
+                      .active_node_only = true}};
   return {path};
 }
 

@@ -50,8 +50,7 @@ absl::StatusOr<mek::Record> ImportedRecord(const FieldData& data) {
   return mek::Record::Parse(*record);
 }
 
-absl::StatusOr<std::optional<Response>> Import(Mount& mount, const Request& request,
-                                               const FieldData& data) {
+Answer Import(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const mek::Record imported, ImportedRecord(data));
   const bool drop = data.String("newer_keys") == "drop";
   ASSIGN_OR_RETURN(
@@ -79,8 +78,7 @@ absl::StatusOr<std::optional<Response>> Import(Mount& mount, const Request& requ
   return ChangeReply(outcome, std::nullopt);
 }
 
-absl::StatusOr<std::optional<Response>> Init(Mount& mount, const Request& request,
-                                             const FieldData& data) {
+Answer Init(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   ASSIGN_OR_RETURN(
       const Outcome outcome,
@@ -135,23 +133,19 @@ std::vector<openbao::Path> ImportPaths(Mount& mount) {
                               "Import even where there is a record; newer_keys says what becomes "
                               "of its keys."});
   adopt.fields.push_back(NewerKeysField());
-  adopt.operations.push_back(
-      {.operation = openbao::Operation::kUpdate,
-       .handler = [&mount](const Request& request,
-                           const FieldData& data) { return Import(mount, request, data); },
-       .summary = "Adopt a record.",
-       .active_node_only = true});
+  adopt.operations.push_back({.operation = openbao::Operation::kUpdate,
+                              .handler = Bind(mount, Import),
+                              .summary = "Adopt a record.",
+                              .active_node_only = true});
 
   openbao::Path init;
   init.pattern = "init";
   init.synopsis = "Make a fresh record where there is none: a first key in each set.";
   init.fields = WriteFields();
-  init.operations.push_back(
-      {.operation = openbao::Operation::kUpdate,
-       .handler = [&mount](const Request& request,
-                           const FieldData& data) { return Init(mount, request, data); },
-       .summary = "Make the first record.",
-       .active_node_only = true});
+  init.operations.push_back({.operation = openbao::Operation::kUpdate,
+                             .handler = Bind(mount, Init),
+                             .summary = "Make the first record.",
+                             .active_node_only = true});
   return {adopt, init};
 }
 

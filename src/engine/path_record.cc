@@ -27,8 +27,6 @@ using openbao::Operation;
 using openbao::Request;
 using openbao::Response;
 
-using Answer = absl::StatusOr<std::optional<Response>>;
-
 openbao::Field VersionField() {
   return {.name = "version",
           .type = FieldType::kUnsigned,
@@ -211,9 +209,7 @@ openbao::Path Refused(std::string pattern, const std::vector<Operation>& operati
 }  // namespace
 
 std::vector<openbao::Path> RecordPaths(Mount& mount) {
-  const auto read = [&mount](const Request& request, const FieldData& data) {
-    return Read(mount, request, data);
-  };
+  const openbao::Handler read = Bind(mount, Read);
 
   openbao::Path data;
   data.pattern = base::Cat("data/", kRecordPath);
@@ -246,13 +242,11 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
        .handler = read,
        .summary = "Read the live version or another."},
       {.operation = Operation::kUpdate,
-       .handler =
-           with_data([&mount](const Request& r, const FieldData& f) { return Put(mount, r, f); }),
+       .handler = with_data(Bind(mount, Put)),
        .summary = "Replace the record.",
        .active_node_only = true},
       {.operation = Operation::kPatch,
-       .handler =
-           with_data([&mount](const Request& r, const FieldData& f) { return Patch(mount, r, f); }),
+       .handler = with_data(Bind(mount, Patch)),
        .summary = "Replace some fields of the record.",
        .active_node_only = true},
       Refuse(Operation::kDelete, kNoDelete),
@@ -277,8 +271,7 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
   metadata.synopsis = "The versions of the record, as KV v2's metadata.";
   metadata.operations = {
       {.operation = Operation::kRead,
-       .handler = [&mount](const Request& r,
-                           const FieldData& f) { return ReadMetadata(mount, r, f); },
+       .handler = Bind(mount, ReadMetadata),
        .summary = "Read the metadata of all versions."},
       Refuse(Operation::kUpdate, kNoMetadata),
       Refuse(Operation::kPatch, kNoMetadata),

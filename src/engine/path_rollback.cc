@@ -18,8 +18,7 @@ using openbao::FieldType;
 using openbao::Request;
 using openbao::Response;
 
-absl::StatusOr<std::optional<Response>> Rollback(Mount& mount, const Request& request,
-                                                 const FieldData& data) {
+Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
   const std::uint64_t number = *data.Unsigned("version");
   const bool drop = data.String("newer_keys") == "drop";
   ASSIGN_OR_RETURN(
@@ -60,12 +59,10 @@ std::vector<openbao::Path> RollbackPaths(Mount& mount) {
                          .description = "The version to go back to; see list versions.",
                          .required = true});
   path.fields.push_back(NewerKeysField());
-  path.operations.push_back(
-      {.operation = openbao::Operation::kUpdate,
-       .handler = [&mount](const Request& request,
-                           const FieldData& data) { return Rollback(mount, request, data); },
-       .summary = "Go back to an earlier version.",
-       .active_node_only = true});
+  path.operations.push_back({.operation = openbao::Operation::kUpdate,
+                             .handler = Bind(mount, Rollback),
+                             .summary = "Go back to an earlier version.",
+                             .active_node_only = true});
   return {path};
 }
 

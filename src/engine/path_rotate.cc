@@ -26,8 +26,7 @@ absl::Duration CurrentKeyAge(const Version& live, absl::Time now) {
                   now - made.value_or(live.doc.effective_time.value_or(live.doc.created_time)));
 }
 
-absl::StatusOr<std::optional<Response>> Rotate(Mount& mount, const Request& request,
-                                               const FieldData& data) {
+Answer Rotate(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   std::string live_kid;
   ASSIGN_OR_RETURN(
@@ -85,12 +84,10 @@ std::vector<openbao::Path> RotatePaths(Mount& mount) {
       {.name = "force",
        .type = FieldType::kBool,
        .description = "Rotate even while a staged key waits for its activation."});
-  path.operations.push_back(
-      {.operation = openbao::Operation::kUpdate,
-       .handler = [&mount](const Request& request,
-                           const FieldData& data) { return Rotate(mount, request, data); },
-       .summary = "Rotate the Master Encryption Key.",
-       .active_node_only = true});
+  path.operations.push_back({.operation = openbao::Operation::kUpdate,
+                             .handler = Bind(mount, Rotate),
+                             .summary = "Rotate the Master Encryption Key.",
+                             .active_node_only = true});
   return {path};
 }
 

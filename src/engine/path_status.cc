@@ -26,7 +26,7 @@ Response Empty() {
   return response;
 }
 
-absl::StatusOr<std::optional<Response>> Status(Mount& mount, const Request& request) {
+Answer Status(Mount& mount, const Request& request, const FieldData&) {
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(*request.storage));
   if (!live.has_value()) return Empty();
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
@@ -76,12 +76,10 @@ std::vector<openbao::Path> StatusPaths(Mount& mount) {
   path.description =
       "phase is \"empty\" (no record), \"propagating\" (the current key is younger than the grace "
       "period, so some readers may not have it) or \"active\".";
-  path.operations.push_back(
-      {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request,
-                           const FieldData&) { return Status(mount, request); },
-       .summary = "Read the status.",
-       .active_node_only = true});
+  path.operations.push_back({.operation = openbao::Operation::kRead,
+                             .handler = Bind(mount, Status),
+                             .summary = "Read the status.",
+                             .active_node_only = true});
   return {path};
 }
 

@@ -58,7 +58,7 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage) {
   return Ok(kCheck, absl::StrCat((*kids)->size(), " archived kid(s) can be read"));
 }
 
-absl::StatusOr<std::optional<Response>> Verify(Mount& mount, const Request& request) {
+Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   openbao::Storage& storage = *request.storage;
   std::vector<Finding> findings;
   const absl::StatusOr<std::optional<Version>> live = mount.records().Live(storage);
@@ -95,11 +95,9 @@ std::vector<openbao::Path> VerifyPaths(Mount& mount) {
       "result is the worst of the lines: ok, warn or fail. There is a line for each invariant and "
       "each rule of the record's readers; a message and, where something is amiss, what to do. "
       "Each key seals and opens a message with AES-256-GCM. No key material is shown.";
-  path.operations.push_back(
-      {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request,
-                           const FieldData&) { return Verify(mount, request); },
-       .summary = "Verify now."});
+  path.operations.push_back({.operation = openbao::Operation::kRead,
+                             .handler = Bind(mount, Verify),
+                             .summary = "Verify now."});
   return {path};
 }
 

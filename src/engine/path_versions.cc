@@ -25,7 +25,7 @@ Json TextList(const std::vector<std::string>& texts) {
   return list;
 }
 
-absl::StatusOr<std::optional<Response>> List(Mount& mount, const Request& request) {
+Answer List(Mount& mount, const Request& request, const FieldData&) {
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers,
                    mount.records().List(*request.storage));
   Response response;
@@ -34,8 +34,7 @@ absl::StatusOr<std::optional<Response>> List(Mount& mount, const Request& reques
   return response;
 }
 
-absl::StatusOr<std::optional<Response>> Read(Mount& mount, const Request& request,
-                                             const FieldData& data) {
+Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const Version version, mount.Find(*request.storage, *data.Unsigned("version")));
   const mek::VersionDoc& doc = version.doc;
   Response response;
@@ -64,8 +63,7 @@ std::vector<openbao::Path> VersionsPaths(Mount& mount) {
   list.pattern = "versions";
   list.synopsis = "The versions of the record, oldest first.";
   list.operations.push_back({.operation = openbao::Operation::kList,
-                             .handler = [&mount](const Request& request,
-                                                 const FieldData&) { return List(mount, request); },
+                             .handler = Bind(mount, List),
                              .summary = "List the versions' numbers."});
 
   openbao::Path one;
@@ -75,11 +73,9 @@ std::vector<openbao::Path> VersionsPaths(Mount& mount) {
       "material.";
   one.fields = {
       {.name = "version", .type = FieldType::kUnsigned, .description = "The version's number."}};
-  one.operations.push_back(
-      {.operation = openbao::Operation::kRead,
-       .handler = [&mount](const Request& request,
-                           const FieldData& data) { return Read(mount, request, data); },
-       .summary = "Read a version's history entry."});
+  one.operations.push_back({.operation = openbao::Operation::kRead,
+                            .handler = Bind(mount, Read),
+                            .summary = "Read a version's history entry."});
   return {list, one};
 }
 

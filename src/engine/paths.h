@@ -3,8 +3,10 @@
 #ifndef ENGINE_PATHS_H_
 #define ENGINE_PATHS_H_
 
+#include <optional>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "engine/mount.h"
 #include "sdk/framework/path.h"
 
@@ -12,6 +14,15 @@ namespace engine {
 
 // Where readers find the record, and the same path with KV v2's "data/".
 inline constexpr char kRecordPath[] = "encryption/keys/stored_data";
+
+// What a handler answers, and how it is bound to its mount.
+using Answer = absl::StatusOr<std::optional<openbao::Response>>;
+inline openbao::Handler Bind(Mount& mount, Answer (*handler)(Mount&, const openbao::Request&,
+                                                             const openbao::FieldData&)) {
+  return [&mount, handler](const openbao::Request& request, const openbao::FieldData& data) {
+    return handler(mount, request, data);
+  };
+}
 
 std::vector<openbao::Path> ConfigPaths(Mount& mount);
 std::vector<openbao::Path> ImportPaths(Mount& mount);

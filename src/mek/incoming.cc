@@ -43,26 +43,22 @@ bool ShowsKey(std::string_view text, const Record& record) {
   });
 }
 
-absl::Status CheckIncoming(const Record& incoming, const std::set<std::string>& known,
+absl::Status CheckIncoming(const Record& incoming, const std::set<std::string>& unknown,
                            absl::Time now) {
-  for (const Set set : kSets) {
-    for (const std::string& kid : incoming.Kids(set)) {
-      if (known.contains(kid)) continue;
-      const std::optional<absl::Time> time = UuidV1Time(kid);
-      if (time.has_value() && *time > now + kMaxKidLead) {
-        return absl::InvalidArgumentError(base::Cat(
-            "a kid of ", SetName(set), " has a time more than a year ahead of the server's clock (",
-            absl::FormatTime("%Y-%m-%d", *time, absl::UTCTimeZone()),
-            "): every later key would have to be later still. Look at the clock that made it; "
-            "nothing was changed"));
-      }
-      // A UUID is too short a text for a key, and the common case.
-      if (!time.has_value() && ShowsKey(kid, incoming)) {
-        return absl::InvalidArgumentError(
-            base::Cat("a kid of ", SetName(set),
-                      " shows a key of the record: kids are not secret, and are logged. Give that "
-                      "key another kid; nothing was changed"));
-      }
+  for (const std::string& kid : unknown) {
+    const std::optional<absl::Time> time = UuidV1Time(kid);
+    if (time.has_value() && *time > now + kMaxKidLead) {
+      return absl::InvalidArgumentError(base::Cat(
+          "a kid of the record has a time more than a year ahead of the server's clock (",
+          absl::FormatTime("%Y-%m-%d", *time, absl::UTCTimeZone()),
+          "): every later key would have to be later still. Look at the clock that made it; "
+          "nothing was changed"));
+    }
+    // A UUID is too short a text for a key, and the common case.
+    if (!time.has_value() && ShowsKey(kid, incoming)) {
+      return absl::InvalidArgumentError(
+          "a kid of the record shows a key: kids are not secret, and are logged. Give that key "
+          "another kid; nothing was changed");
     }
   }
   return absl::OkStatus();

@@ -21,9 +21,9 @@ inline constexpr absl::Duration kMaxKidLead = absl::Hours(24 * 365);
 // more.
 bool ShowsKey(std::string_view text, const Record& record);
 
-// INVALID_ARGUMENT for a kid that is not in `known` and whose time is more than kMaxKidLead after
-// `now`, or that shows a key of the record. Messages show no such kid.
-absl::Status CheckIncoming(const Record& incoming, const std::set<std::string>& known,
+// INVALID_ARGUMENT if one of `unknown`, kids of `incoming` never seen before, has a time more than
+// kMaxKidLead after `now`, or shows a key of the record. Messages show no such kid.
+absl::Status CheckIncoming(const Record& incoming, const std::set<std::string>& unknown,
                            absl::Time now);
 
 }  // namespace mek

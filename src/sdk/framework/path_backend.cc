@@ -16,15 +16,20 @@ bool HasBody(Operation operation) {
   return operation == Operation::kUpdate || operation == Operation::kPatch;
 }
 
-base::Json Parameters(const Request& request, const PathOperation& operation) {
-  if (operation.any_parameters) return base::Json::object();
-  base::Json data = request.data;
-  if (operation.operation == Operation::kList || operation.operation == Operation::kScan) {
-    // The host leaves the marks of a listing among the parameters (?list=true).
-    data.erase("list");
-    data.erase("scan");
-  }
-  return data;
+// The request's parameters as the operation takes them. A copy only where some are left out (into
+// `scratch`): they may hold key material, and be large.
+const base::Json& Parameters(const Request& request, const PathOperation& operation,
+                             base::Json& scratch) {
+  const bool lists =
+      operation.operation == Operation::kList || operation.operation == Operation::kScan;
+  if (!operation.any_parameters && !lists) return request.data;
+  scratch = base::Json::object();
+  if (operation.any_parameters) return scratch;
+  scratch = request.data;
+  // The host leaves the marks of a listing among them (?list=true).
+  scratch.erase("list");
+  scratch.erase("scan");
+  return scratch;
 }
 
 }  // namespace
@@ -79,9 +84,10 @@ absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& req
       ASSIGN_OR_RETURN(const bool standby, IsStandby());
       if (standby) return ReadOnlyStorage();
     }
+    base::Json scratch;
     ASSIGN_OR_RETURN(
         const FieldData data,
-        FieldData::Parse(path.fields, Parameters(request, *serves), *captured,
+        FieldData::Parse(path.fields, Parameters(request, *serves, scratch), *captured,
                          HasBody(operation) ? FieldData::Use::kBody : FieldData::Use::kQuery));
     return serves->handler(request, data);
   }
