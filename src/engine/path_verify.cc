@@ -90,11 +90,13 @@ std::vector<openbao::Path> VerifyPaths(Mount& mount) {
   openbao::Path path;
   path.pattern = "verify";
   path.synopsis =
-      "Check the record and all that is stored against every rule, and each key by use.";
+      "Check the record and all that is stored against every rule, and each key of the record by "
+      "use.";
   path.description =
-      "result is the worst of the lines: ok, warn or fail. There is a line for each invariant and "
-      "each rule of the record's readers; a message and, where something is amiss, what to do. "
-      "Each key seals and opens a message with AES-256-GCM. No key material is shown.";
+      "result is the worst of the lines: ok, warn or fail. There is a line for each rule of "
+      "the record and of its readers; a message and, where something is amiss, what to do. "
+      "Each key of the record seals and opens a message with AES-256-GCM. No key material is "
+      "shown.";
   path.operations.push_back({.operation = openbao::Operation::kRead,
                              .handler = Bind(mount, Verify),
                              .summary = "Verify now."});

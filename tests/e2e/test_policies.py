@@ -134,3 +134,20 @@ def test_no_policy_lets_the_mount_be_disabled_whatever_else_it_meets(
     denied = server.cli("secrets", "disable", "mek", token=token)
     assert denied.rc == 2 and "permission denied" in denied.err
     assert rotated.version() == 2
+
+
+@pytest.mark.parametrize("path", [f"data/{SECRET}", SECRET])
+def test_a_slash_is_no_way_around_a_rule_on_the_exact_path(rotated: Mek, path: str) -> None:
+    """All of the mount but the record: what people write who trust exact paths."""
+    rotated.server.http("POST", "sys/policies/acl/all-but-the-key", {"policy": f"""
+        path "mek/*" {{ capabilities = ["read", "list"] }}
+        path "mek/data/{SECRET}" {{ capabilities = ["deny"] }}
+        path "mek/{SECRET}" {{ capabilities = ["deny"] }}
+    """}).ok()
+    token = rotated.server.token_for("all-but-the-key")
+    assert rotated.read("status", token).status == 200
+    assert rotated.read(path, token).status == 403
+    for other in (f"{path}/", f"{path}%2F"):
+        reply = rotated.read(other, token)
+        assert reply.status in (403, 404), f"{other}: {reply.status}"
+        assert not reply.data, f"{other} shows {sorted(reply.data)}"

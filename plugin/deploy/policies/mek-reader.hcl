@@ -16,7 +16,7 @@ path "mek/metadata/*" {
   capabilities = ["read", "list"]
 }
 
-# Disabling or moving the mount destroys every key for good. A deny wins over any other policy that the
+# Disabling the mount destroys every key for good. A deny wins over any other policy that the
 # same token has.
 path "sys/mounts/mek" {
   capabilities = ["deny"]

@@ -132,11 +132,15 @@ std::optional<Json> ToType(FieldType type, const Json& value) {
   return std::nullopt;
 }
 
+// As much of a key's text would tell of it; the parameters' names are shorter.
+constexpr std::size_t kMaxShownName = 15;
+
 // A name is shown only if it looks like one: a value may have slipped into its place.
 std::string ShownName(std::string_view name) {
-  const bool plain = !name.empty() && name.size() <= 32 && std::ranges::all_of(name, [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
-  });
+  const bool plain =
+      !name.empty() && name.size() <= kMaxShownName && std::ranges::all_of(name, [](char c) {
+        return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
+      });
   return plain ? Cat("\"", name, "\"") : "with an unusual name";
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/base64.h"
+#include "base/text.h"
 #include "mek/kid.h"
 #include "mek/record.h"
 #include "support/status_matchers.h"
@@ -327,6 +328,33 @@ TEST_F(Paths, AReasonThatShowsAKeyIsRefused) {
         << reason;
   }
   EXPECT_EQ(mount_.LiveVersion(), 1u);
+}
+
+TEST_F(Paths, AKidThatShowsAKeyIsRefused) {
+  // Another kid in all four places: the k of the first key, its beginning, its hex.
+  const auto with_kid = [](std::string_view kid) {
+    Json record = TestMount::RecordOf("good_bootstrapped");
+    for (const char* field : {"keys", "private_jwks"}) {
+      const Json& encoded = record.at(field);
+      std::string text(base::Base64Decode(encoded.get_ref<const base::JsonString&>())->view());
+      text.replace(text.find(kFirstKid), sizeof(kFirstKid) - 1, kid);
+      record[field] = JsonText(base::Base64Encode(text).view());
+    }
+    record["current_kid"] = JsonText(kid);
+    record["jwe_mapping"] = JsonText(base::Cat("{\"payload_jwe_kid\":\"", kid, "\"}"));
+    return record;
+  };
+  for (std::string_view kid : {"xLuGw9HEJxA8NExBiesvHnvV1H5Eb87Co9gRc2EQ5Xg", "xLuGw9HEJxA8NExB",
+                               "C4BB86C3D1C42710", "old-xLuGw9HEJxA8NExB"}) {
+    EXPECT_THAT(
+        mount_.Write("import", with_kid(kid)),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 AllOf(HasSubstr("shows a key"), ::testing::Not(HasSubstr(std::string(kid))))))
+        << kid;
+  }
+  EXPECT_TRUE(mount_.storage().content().empty());
+  EXPECT_FALSE(absl::StrContains(mount_.log().text(), "xLuGw9HEJxA8NExB"));
+  EXPECT_THAT(mount_.Write("import", with_kid("legacy-2024.a_1")), IsOk());
 }
 
 TEST_F(Paths, ANewKidFarInTheFutureIsRefusedAndAKnownOneIsNot) {

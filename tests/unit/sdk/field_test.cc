@@ -412,6 +412,7 @@ TEST(Field, AnUnknownNameThatMayBeASecretIsNotShown) {
       "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGhunter2",  // 256 bits as base64url
       "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1chunter2",
       std::string(26, 'x') + "hunter2",
+      "xLuGw9HEJxA8NExB",  // the first 96 bits of one
   };
   for (const std::string& name : names) {
     Json data = Json::object();
