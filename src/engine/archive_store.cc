@@ -63,6 +63,12 @@ absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKe
   return absl::OkStatus();
 }
 
+absl::Status ArchiveStore::Destroy(openbao::Storage& storage, const std::string& kid) {
+  absl::Status deleted = storage.Delete(Key(kid));
+  kids_.Forget();
+  return deleted;
+}
+
 std::optional<absl::Time> LatestKidTime(const std::set<std::string>& kids) {
   std::optional<absl::Time> latest;
   for (const std::string& kid : kids) {

@@ -33,6 +33,8 @@ class ArchiveStore {
   // with nothing written for that kid, if another k is archived under the same set and kid.
   absl::Status Add(openbao::Storage& storage, std::vector<mek::SetKey> keys, absl::Time now,
                    std::uint64_t version, mek::DropReason reason);
+  // Deletes what is archived of that kid, for good.
+  absl::Status Destroy(openbao::Storage& storage, const std::string& kid);
 
  private:
   Remembered<Kids> kids_;

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "engine/paths.h"
+#include "engine/tick.h"
 #include "sdk/framework/path_backend.h"
 
 namespace engine {
@@ -12,20 +13,19 @@ namespace {
 
 constexpr char kDescription[] =
     "The mek secrets engine keeps a platform's Master Encryption Key record and rotates it: one "
-    "call makes a new key current in both key sets, atomically, as a new version; another goes "
-    "back. No key that was ever current leaves the record unless a person says so.\n\n    write -f "
-    "rotate             a fresh key, current at once\n    write rollback version=N    go back to "
-    "version N, keeping the keys made since\n    read status                 version, kids, phase, "
-    "what comes next\n\nReaders fetch the record at data/encryption/keys/stored_data, as a secret "
-    "of KV v2.";
-
-// How many old versions a tick deletes at most, while writers wait.
-constexpr int kPruneAtOnce = 50;
+    "call makes a new key, in both key sets, atomically, as a new version; another goes back. No "
+    "key that was ever current leaves the record unless a person says so.\n\n"
+    "    write -f rotate                     a fresh key, current at once\n"
+    "    write rotate activation=staged      a fresh key, current once its readers have it\n"
+    "    write -f activate                   make the staged key current\n"
+    "    write rollback version=N            go back to version N, keeping the keys made since\n"
+    "    read status                         version, kids, phase, what comes next\n\n"
+    "Readers fetch the record at data/encryption/keys/stored_data, as a secret of KV v2.";
 
 std::vector<openbao::Path> AllPaths(Mount& mount) {
   std::vector<openbao::Path> all;
-  for (auto make : {RotatePaths, RollbackPaths, StatusPaths, VersionsPaths, ImportPaths,
-                    VerifyPaths, ConfigPaths, RecordPaths}) {
+  for (auto make : {RotatePaths, RollbackPaths, StatusPaths, VersionsPaths, KeysPaths, ImportPaths,
+                    VerifyPaths, ReadersPaths, ConfigPaths, RecordPaths}) {
     for (openbao::Path& path : make(mount)) all.push_back(std::move(path));
   }
   return all;
@@ -52,11 +52,10 @@ class Engine final : public openbao::Backend {
     config.version = version;
     config.description = kDescription;
     config.paths = AllPaths(mount_);
+    config.special.root = {"destroy-key/*"};
     config.special.seal_wrap_storage = {"versions/", "archive/"};
     config.on_active = [this] { mount_.MayRemember(); };
-    config.on_tick = [this](const openbao::Request& request) {
-      return mount_.Prune(request, kPruneAtOnce);
-    };
+    config.on_tick = [this](const openbao::Request& request) { return Tick(mount_, request); };
     config.on_invalidate = [this](std::string_view) { mount_.Invalidate(); };
     return config;
   }

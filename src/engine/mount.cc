@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -39,9 +40,93 @@ std::set<std::string> ToSet(const std::vector<std::string>& kids) {
   return {kids.begin(), kids.end()};
 }
 
-bool HasKid(const mek::Record& record, const std::string& kid) {
+bool HasKid(const mek::Record& record, std::string_view kid) {
   return std::ranges::any_of(mek::kSets,
                              [&](mek::Set set) { return record.set(set).Find(kid) != nullptr; });
+}
+
+bool IsInBothSets(const mek::Record& record, std::string_view kid) {
+  return std::ranges::all_of(mek::kSets,
+                             [&](mek::Set set) { return record.set(set).Find(kid) != nullptr; });
+}
+
+absl::Status CheckReason(const std::string& reason) {
+  if (reason.size() > kMaxReason) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reason: expected at most ", kMaxReason, " bytes. Nothing was changed"));
+  }
+  if (std::ranges::any_of(
+          reason, [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); })) {
+    return absl::InvalidArgumentError(
+        "reason: expected one line of text without control characters. Nothing was changed");
+  }
+  return absl::OkStatus();
+}
+
+// What of the live version goes on in the next one, and what the change makes of it: the staged
+// key, the current key's times, the newest key.
+void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
+  const mek::VersionDoc& before = live.doc;
+  const std::string& current = next.record.current_kid();
+  if (before.staged_kid.has_value() && !change.unstages && !change.stages.has_value() &&
+      *before.staged_kid != current && IsInBothSets(next.record, *before.staged_kid)) {
+    next.staged_kid = before.staged_kid;
+    next.staged_time = before.staged_time;
+  }
+  if (before.record.current_kid() == current) {
+    next.previous_kid = before.previous_kid;
+    next.effective_time = before.effective_time;
+    next.available_time = before.available_time;
+  } else {
+    next.previous_kid = before.record.current_kid();
+    if (before.staged_kid == current) {
+      next.available_time = before.staged_time;
+    } else if (!IsInBothSets(before.record, current)) {
+      next.available_time = next.created_time;
+    }
+  }
+  next.rotated_time = before.rotated_time;
+  next.rotated_version = before.rotated_version;
+  if (change.new_key || !HasKid(before.record, current)) {
+    next.rotated_time = next.created_time;
+    next.rotated_version = live.number + 1;
+  }
+  next.scheduled_time = before.scheduled_time;
+  next.marks = before.marks;
+  next.deleted_versions = before.deleted_versions;
+  next.requests = before.requests;
+}
+
+// The document of the version that `change` makes after `live`.
+mek::VersionDoc NextDoc(const std::optional<Version>& live, Change& change,
+                        const openbao::Request& request, const std::string& reason,
+                        absl::Time now) {
+  mek::VersionDoc next{.record = std::move(change.record)};
+  next.operation = change.operation;
+  next.created_time = now;
+  next.effective_time = now;
+  next.reason = reason;
+  next.entity_id = request.entity_id;
+  next.display_name = request.display_name;
+  next.request_id = request.id;
+  next.rolled_back_to = change.rolled_back_to;
+  if (live.has_value()) {
+    CarryOn(*live, change, next);
+  } else {
+    next.rotated_version = 1;
+    if (change.new_key) next.rotated_time = now;
+  }
+  if (change.stages.has_value()) {
+    next.staged_kid = change.stages;
+    next.staged_time = now;
+  }
+  if (change.served_time.has_value()) next.scheduled_time = change.served_time;
+  if (change.marks.has_value()) next.marks = *change.marks;
+  next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
+                               change.deletes_versions.end());
+  std::ranges::sort(next.deleted_versions);
+  if (!request.id.empty()) next.Stamp(request.id, live.has_value() ? live->number + 1 : 1);
+  return next;
 }
 
 }  // namespace
@@ -69,6 +154,7 @@ std::vector<openbao::Field> WriteFields() {
 }
 
 void Mount::MayRemember() {
+  active_ = true;
   records_.MayRemember();
   archive_.MayRemember();
   config_.MayRemember();
@@ -107,6 +193,13 @@ absl::StatusOr<std::optional<Version>> Mount::EarlierAnswer(const openbao::Reque
 absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& change,
                                    const std::optional<Version>& live) {
   const mek::Record& record = change.record;
+  if (live.has_value() && live->doc.record.current_kid() != record.current_kid() &&
+      live->doc.marks.compromised.contains(record.current_kid())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("kid ", record.current_kid(),
+                     " is compromised and can't become current: rotate instead. Nothing was "
+                     "changed"));
+  }
   std::set<std::string> added;
   if (live.has_value()) {
     RETURN_IF_ERROR(mek::CheckNoConflict(record, live->doc.record));
@@ -120,6 +213,10 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
   ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, archive_.List(storage));
   std::set<std::string> unknown;
   for (const std::string& kid : added) {
+    if (live.has_value() && live->doc.marks.destroyed.contains(kid)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("kid ", kid, " was destroyed and can't come back. Nothing was changed"));
+    }
     if (archived->contains(kid)) {
       ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, kid));
       if (!entry.has_value()) continue;
@@ -135,16 +232,19 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
 
 absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const WriteOptions& options,
                                      const Compute& compute) {
-  if (options.reason.size() > kMaxReason) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("reason: expected at most ", kMaxReason, " bytes"));
-  }
+  RETURN_IF_ERROR(CheckReason(options.reason));
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));
   ASSIGN_OR_RETURN(std::optional<Version> live, records_.Live(storage));
   if (live.has_value()) {
     ASSIGN_OR_RETURN(std::optional<Version> earlier, EarlierAnswer(request, *live));
-    if (earlier.has_value()) return Outcome{*std::move(earlier), {}, false};
+    if (earlier.has_value()) {
+      std::vector<std::string> warnings = earlier->doc.record.Warnings(Now());
+      warnings.emplace_back(
+          "this request was carried out before, when its first answer was lost: this is what it "
+          "did");
+      return Outcome{*std::move(earlier), std::move(warnings), false};
+    }
   }
   const std::uint64_t live_number = live.has_value() ? live->number : 0;
   RETURN_IF_ERROR(CheckCas(options.cas, live_number));
@@ -161,39 +261,25 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
   if (live.has_value()) dropped = mek::KeysMissingIn(live->doc.record, change.record);
 
   const std::uint64_t next = live_number + 1;
-  mek::VersionDoc doc{.record = std::move(change.record)};
-  doc.operation = change.operation;
-  doc.created_time = Now();
-  doc.reason = options.reason;
-  doc.entity_id = request.entity_id;
-  doc.display_name = request.display_name;
-  doc.request_id = request.id;
-  doc.rolled_back_to = change.rolled_back_to;
-  const bool same_key =
-      live.has_value() && live->doc.record.current_kid() == doc.record.current_kid();
-  if (same_key) {
-    doc.previous_kid = live->doc.previous_kid;
-    doc.effective_time = live->doc.effective_time;
-  } else {
-    doc.previous_kid = live.has_value() ? live->doc.record.current_kid() : "";
-    doc.effective_time = doc.created_time;
-  }
-  if (live.has_value()) doc.requests = std::move(live->doc.requests);
-  if (!request.id.empty()) doc.Stamp(request.id, next);
+  const mek::DropReason drop_reason = change.drop_reason;
+  mek::VersionDoc doc = NextDoc(live, change, request, options.reason, Now());
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
   RETURN_IF_ERROR(CheckSize(document));
   if (options.dry_run) {
     return Outcome{Version{live_number, std::move(doc)}, std::move(change.warnings), true};
   }
 
-  RETURN_IF_ERROR(
-      archive_.Add(storage, std::move(dropped), doc.created_time, next, mek::DropReason::kDropped));
+  if (drop_reason != mek::DropReason::kDestroyed) {
+    RETURN_IF_ERROR(archive_.Add(storage, std::move(dropped), doc.created_time, next, drop_reason));
+  }
   RETURN_IF_ERROR(records_.Append(storage, live_number, document));
   logger().Info("the record has a new version", {{"mount", request.mount_point},
                                                  {"operation", doc.operation},
                                                  {"version", absl::StrCat(next)},
                                                  {"current_kid", doc.record.current_kid()},
-                                                 {"previous_kid", doc.previous_kid}});
+                                                 {"previous_kid", doc.previous_kid},
+                                                 {"staged_kid", doc.staged_kid.value_or("")},
+                                                 {"display_name", doc.display_name}});
   return Outcome{Version{next, std::move(doc)}, std::move(change.warnings), false};
 }
 
@@ -211,11 +297,52 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
     // A version that can't be read is not known to hold nothing of its own, so it stays.
     ASSIGN_OR_RETURN(const std::optional<Version> old, records_.Get(storage, numbers[i]));
     if (!old.has_value()) continue;
-    // A rollback to this version is how a key that the record lacks comes back to readers.
-    if (!mek::KeysMissingIn(old->doc.record, live->doc.record).empty()) break;
+    ASSIGN_OR_RETURN(const bool kept, IsKeptElsewhere(storage, *old, *live));
+    if (!kept) break;
     RETURN_IF_ERROR(records_.Prune(storage, old->number));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Mount::IsKeptElsewhere(openbao::Storage& storage, const Version& old,
+                                            const Version& live) {
+  for (const mek::SetKey& key : mek::KeysMissingIn(old.doc.record, live.doc.record)) {
+    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
+                     archive_.Get(storage, key.jwk.kid()));
+    const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
+    if (archived == nullptr || archived->key.jwk.key() != key.jwk.key()) return false;
+  }
+  return true;
+}
+
+absl::StatusOr<mek::ActivationState> Mount::Activation(openbao::Storage& storage,
+                                                       const Version& live, const Config& config) {
+  const std::string& staged = *live.doc.staged_kid;
+  mek::Spread spread;
+  ASSIGN_OR_RETURN(spread.elapsed, spread_.Elapsed(storage, staged));
+  if (!config.required_acks.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<Ack> acks, GetAcks(storage));
+    for (const Ack& ack : acks) {
+      if (ack.kid == staged) spread.acknowledged.push_back(ack.consumer);
+    }
+  }
+  if (config.activate_early) {
+    const absl::Time now = Now();
+    ASSIGN_OR_RETURN(const std::vector<Reader> readers,
+                     readers_.Seen(storage, now - config.reader_timeout));
+    spread.readers = readers.size();
+    spread.unknown_readers = readers_.overflowed();
+    spread.all_fetched_for = absl::InfiniteDuration();
+    for (const Reader& reader : readers) {
+      if (reader.accessor.empty()) spread.unknown_readers = true;
+      if (reader.staged_kid != staged) {
+        ++spread.behind;
+      } else {
+        spread.all_fetched_for = std::min(spread.all_fetched_for, now - reader.staged_kid_seen);
+      }
+    }
+  }
+  return mek::CheckActivation(config.activation_rules(), spread);
 }
 
 }  // namespace engine

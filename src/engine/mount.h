@@ -1,6 +1,7 @@
 #ifndef ENGINE_MOUNT_H_
 #define ENGINE_MOUNT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -12,10 +13,14 @@
 #include "base/logger.h"
 #include "base/random.h"
 #include "engine/archive_store.h"
+#include "engine/automatic.h"
 #include "engine/config.h"
 #include "engine/fair_lock.h"
 #include "engine/mount_store.h"
+#include "engine/readers.h"
 #include "engine/record_store.h"
+#include "engine/spread_clock.h"
+#include "mek/activation.h"
 #include "sdk/framework/field.h"
 #include "sdk/logical/request.h"
 
@@ -48,6 +53,20 @@ struct Change {
   std::vector<std::string> warnings = {};
   // The record, or a part of it, comes from outside.
   bool incoming = false;
+  // A key was made for it.
+  bool new_key = false;
+  // The staged key, afterwards: this kid; none; or else the one there was, as long as both sets
+  // have it and it is not current.
+  std::optional<std::string> stages = std::nullopt;
+  bool unstages = false;
+  // Times of the rotation schedule up to this one are served, or skipped for good.
+  std::optional<absl::Time> served_time = std::nullopt;
+  // Left out: as they were.
+  std::optional<mek::KeyMarks> marks = std::nullopt;
+  // Why keys leave the record with it. kDestroyed: they are not archived.
+  mek::DropReason drop_reason = mek::DropReason::kDropped;
+  // Versions that go because they hold a destroyed key.
+  std::vector<std::uint64_t> deletes_versions = {};
 };
 
 // What came of a write: the version it made, or for a dry run the version it would have made,
@@ -64,10 +83,11 @@ class Mount {
   // Makes the new record from the live version (nullopt before the first).
   using Compute = std::function<absl::StatusOr<Change>(const std::optional<Version>& live)>;
 
-  explicit Mount(Sources sources) : sources_(sources) {}
+  explicit Mount(Sources sources) : sources_(sources), spread_(sources.clock) {}
 
   // This node is the active one, so what is read may be remembered.
   void MayRemember();
+  bool active() const { return active_; }
   void Invalidate();
 
   // Changes the record: takes the mount's lock, answers a replayed request as before, holds
@@ -78,7 +98,7 @@ class Mount {
                                 const Compute& compute);
 
   // Deletes versions beyond max_versions, oldest first, at most `limit`, up to the first that holds
-  // a key which the live record lacks.
+  // a key which is neither in the live record nor in the archive.
   absl::Status Prune(const openbao::Request& request, int limit);
 
   // The version asked for, or the live one; NOT_FOUND says which versions there are.
@@ -88,12 +108,20 @@ class Mount {
     return lock_.Acquire(request.context);
   }
 
+  // How far the live version's staged key has spread. Precondition: it has one.
+  absl::StatusOr<mek::ActivationState> Activation(openbao::Storage& storage, const Version& live,
+                                                  const Config& config);
+
   RecordStore& records() { return records_; }
   ArchiveStore& archive() { return archive_; }
   ConfigStore& config() { return config_; }
+  Readers& readers() { return readers_; }
+  SpreadClock& spread() { return spread_; }
+  AutomaticRotation& automatic() { return automatic_; }
   base::Random& random() const { return *sources_.random; }
   base::Logger& logger() const { return *sources_.logger; }
   absl::Time Now() const { return sources_.clock->Now(); }
+  absl::Duration Monotonic() const { return sources_.clock->Monotonic(); }
 
  private:
   // What an earlier sending of the same request made, if the live version remembers one.
@@ -104,11 +132,19 @@ class Mount {
   absl::Status CheckAddedKeys(openbao::Storage& storage, const Change& change,
                               const std::optional<Version>& live);
 
+  // Whether each key of a version is in the live record or in the archive.
+  absl::StatusOr<bool> IsKeptElsewhere(openbao::Storage& storage, const Version& old,
+                                       const Version& live);
+
   const Sources sources_;
+  std::atomic<bool> active_ = false;
   FairLock lock_;
   MountStore records_;
   ArchiveStore archive_;
   ConfigStore config_;
+  Readers readers_;
+  SpreadClock spread_;
+  AutomaticRotation automatic_;
 };
 
 }  // namespace engine

@@ -131,6 +131,11 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
   return landed;
 }
 
+absl::Status MountStore::Rewrite(openbao::Storage& storage, std::uint64_t number,
+                                 const base::SecretBytes& document) {
+  return storage.Put(Key(number), document);
+}
+
 absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) {
   return storage.Delete(Key(number));
 }

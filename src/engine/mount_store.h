@@ -26,6 +26,8 @@ class MountStore final : public RecordStore {
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
   absl::Status Append(openbao::Storage& storage, std::uint64_t live,
                       const base::SecretBytes& document) override;
+  absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
+                       const base::SecretBytes& document) override;
   absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
   void Invalidate() override { live_.Forget(); }
 

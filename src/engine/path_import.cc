@@ -22,6 +22,12 @@ using openbao::Response;
 
 constexpr std::string_view kRecordFields[] = {"keys", "current_kid", "jwe_mapping", "private_jwks"};
 
+// What the runbook leaves behind, and also what some platforms want.
+constexpr char kMirrored[] =
+    "private_jwks holds the same keys as keys. If that is not meant, the runbook has overwritten "
+    "it: rows that api-keys sealed before can't be opened. Look for the same kids with other keys "
+    "in the KV secret's older versions and in backups, before they are gone";
+
 // The record in what `bao kv get -format=json` prints: {"data":{"data":{…},"metadata":{…}}, …}.
 const Json* RecordOfBackup(const Json& backup) {
   const auto outer = backup.find("data");
@@ -70,9 +76,11 @@ Answer Import(Mount& mount, const Request& request, const FieldData& data) {
             }
             change.operation = "import";
             change.incoming = true;
+            change.unstages = true;
             for (std::string& warning : change.record.Warnings(mount.Now())) {
               change.warnings.push_back(std::move(warning));
             }
+            if (change.record.mirrored()) change.warnings.emplace_back(kMirrored);
             return change;
           }));
   return ChangeReply(outcome, std::nullopt);
@@ -93,7 +101,9 @@ Answer Init(Mount& mount, const Request& request, const FieldData& data) {
                                      mek::GenerateKey(nullptr, std::nullopt, config.private_jwks,
                                                       mount.Now(), mount.random()));
                     ASSIGN_OR_RETURN(mek::Record record, mek::Init(key));
-                    return Change{.record = std::move(record), .operation = "init"};
+                    Change change{.record = std::move(record), .operation = "init"};
+                    change.new_key = true;
+                    return change;
                   }));
   return ChangeReply(outcome, outcome.dry_run ? std::optional<std::string>("") : std::nullopt);
 }
@@ -130,8 +140,8 @@ std::vector<openbao::Path> ImportPaths(Mount& mount) {
   adopt.fields.push_back({.name = "force",
                           .type = FieldType::kBool,
                           .description =
-                              "Import even where there is a record; newer_keys says what becomes "
-                              "of its keys."});
+                              "Put the imported record in the place of the one that is there; "
+                              "newer_keys says what becomes of its keys."});
   adopt.fields.push_back(NewerKeysField());
   adopt.operations.push_back({.operation = openbao::Operation::kUpdate,
                               .handler = Bind(mount, Import),

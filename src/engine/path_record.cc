@@ -5,15 +5,19 @@
 // answers the same envelope.
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "mek/record.h"
 #include "mek/rotation.h"
+#include "sdk/logical/errors.h"
 
 namespace engine {
 namespace {
@@ -34,8 +38,18 @@ openbao::Field VersionField() {
           .query = true};
 }
 
+// How soon an agent is to fetch again while a key spreads.
+constexpr int kSpreadRefreshSeconds = 60;
+
+bool IsSpreading(const mek::VersionDoc& doc, const Config& config, absl::Time now) {
+  return doc.staged_kid.has_value() || now - AvailableSince(doc) < config.grace_period;
+}
+
 Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   const std::uint64_t number = data.Unsigned("version").value_or(0);
+  ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
+  // Who fetched what decides over early activation, and only the active node keeps the account.
+  if (config.activate_early && !mount.active()) return openbao::ReadOnlyStorage();
   std::optional<Version> version;
   if (number == 0) {
     ASSIGN_OR_RETURN(version, mount.records().Live(*request.storage));
@@ -46,6 +60,14 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   Response response;
   response.data["data"] = version->doc.record.ToJson();
   response.data["metadata"] = VersionMetadata(*version);
+  if (number != 0) return response;
+  const absl::Time now = mount.Now();
+  mount.readers().Note(request, *version, now);
+  if (IsSpreading(version->doc, config, now)) {
+    // What makes OpenBao's agent come back after ttl seconds rather than at its own pace.
+    response.data["rotation_period"] = kSpreadRefreshSeconds;
+    response.data["ttl"] = kSpreadRefreshSeconds;
+  }
   return response;
 }
 
@@ -61,12 +83,13 @@ absl::StatusOr<WriteOptions> KvOptions(const FieldData& data) {
   return options;
 }
 
-std::string DropWarning(std::size_t keys, std::uint64_t from) {
+std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
+  std::set<std::string> kids;
+  for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
   return base::Cat(
-      "this write drops ", keys,
-      " key(s) from the record: what was sealed with them can't be opened by readers any more. "
-      "They are in the archive, and rollback version=",
-      from, " brings them back");
+      "this write drops the keys of ", absl::StrJoin(kids, ", "),
+      " from the record: what was sealed with them can't be opened by readers any more. They are "
+      "in the archive, and keys/KID/restore brings them back");
 }
 
 Response WriteReply(const Outcome& outcome) {
@@ -81,19 +104,21 @@ Answer Write(
     Mount& mount, const Request& request, const FieldData& data, std::string_view operation,
     const std::function<absl::StatusOr<mek::Record>(const std::optional<Version>&)>& make) {
   ASSIGN_OR_RETURN(const WriteOptions options, KvOptions(data));
-  ASSIGN_OR_RETURN(
-      const Outcome outcome,
-      mount.Apply(
-          request, options, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-            ASSIGN_OR_RETURN(mek::Record record, make(live));
-            Change change{.record = std::move(record), .operation = std::string(operation)};
-            change.incoming = true;
-            change.warnings = change.record.Warnings(mount.Now());
-            if (!live.has_value()) return change;
-            const std::size_t dropped = mek::KeysMissingIn(live->doc.record, change.record).size();
-            if (dropped > 0) change.warnings.push_back(DropWarning(dropped, live->number));
-            return change;
-          }));
+  ASSIGN_OR_RETURN(const Outcome outcome,
+                   mount.Apply(request, options,
+                               [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+                                 ASSIGN_OR_RETURN(mek::Record record, make(live));
+                                 Change change{.record = std::move(record),
+                                               .operation = std::string(operation)};
+                                 change.incoming = true;
+                                 change.warnings = change.record.Warnings(mount.Now());
+                                 if (!live.has_value()) return change;
+                                 const std::vector<mek::SetKey> dropped =
+                                     mek::KeysMissingIn(live->doc.record, change.record);
+                                 if (!dropped.empty())
+                                   change.warnings.push_back(DropWarning(dropped));
+                                 return change;
+                               }));
   return WriteReply(outcome);
 }
 

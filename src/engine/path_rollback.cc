@@ -35,6 +35,11 @@ Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
                                                    std::move(target.doc.record), *live, drop));
                     change.operation = "rollback";
                     change.rolled_back_to = number;
+                    // A staged key becomes a retained one: this is how a rotation is abandoned.
+                    change.unstages = true;
+                    for (std::string& warning : change.record.Warnings(mount.Now())) {
+                      change.warnings.push_back(std::move(warning));
+                    }
                     return change;
                   }));
   Response response = ChangeReply(outcome, std::nullopt);
@@ -52,7 +57,8 @@ std::vector<openbao::Path> RollbackPaths(Mount& mount) {
       "With newer_keys=keep (the default) the earlier record comes back with the keys that it "
       "lacks at the end of each set, so that what was sealed since still opens. newer_keys=drop "
       "restores it byte for byte; the keys it drops go to the archive, but no reader has them any "
-      "more. After a key was compromised rotate, don't roll back.";
+      "more. A staged key becomes a retained one: a rollback to the version before it abandons the "
+      "rotation. After a key was compromised rotate, don't roll back.";
   path.fields = WriteFields();
   path.fields.push_back({.name = "version",
                          .type = FieldType::kUnsigned,

@@ -1,14 +1,11 @@
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "base/status_macros.h"
-#include "base/text.h"
+#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
-#include "mek/kid.h"
-#include "mek/rotation.h"
 
 namespace engine {
 namespace {
@@ -18,77 +15,89 @@ using openbao::FieldType;
 using openbao::Request;
 using openbao::Response;
 
-// How long the current key has been one, as far as its kid or else its version tells.
-absl::Duration CurrentKeyAge(const Version& live, absl::Time now) {
-  const std::optional<absl::Time> made = mek::UuidV1Time(live.doc.record.current_kid());
-  // A kid's time can be ahead of the clock.
-  return std::max(absl::ZeroDuration(),
-                  now - made.value_or(live.doc.effective_time.value_or(live.doc.created_time)));
-}
-
 Answer Rotate(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
+  RotateOptions options;
+  options.staged = data.String("activation").value_or(ActivationName(config.stages)) == "staged";
+  options.force = data.Bool("force").value_or(false);
   std::string live_kid;
-  ASSIGN_OR_RETURN(
-      const Outcome outcome,
-      mount.Apply(
-          request, WriteOptions::From(data),
-          [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-            if (!live.has_value()) {
-              return absl::NotFoundError(
-                  "there is no record to rotate: write init for a fresh one, or import the "
-                  "existing "
-                  "one");
-            }
-            live_kid = live->doc.record.current_kid();
-            ASSIGN_OR_RETURN(const ArchiveStore::Kids archived,
-                             mount.archive().List(*request.storage));
-            const absl::Time now = mount.Now();
-            ASSIGN_OR_RETURN(const mek::NewKey key,
-                             mek::GenerateKey(&live->doc.record, LatestKidTime(*archived),
-                                              config.private_jwks, now, mount.random()));
-            ASSIGN_OR_RETURN(mek::Record rotated, mek::Rotate(live->doc.record, key));
-            Change change{.record = std::move(rotated), .operation = "rotate"};
-            if (const absl::Duration age = CurrentKeyAge(*live, now); age < config.grace_period) {
-              change.warnings.push_back(base::Cat(
-                  "the key that was current until now is ", DurationText(age),
-                  " old, younger than the grace period of ", DurationText(config.grace_period),
-                  ": some readers may not have fetched it yet"));
-            }
-            for (std::string& warning : change.record.Warnings(now)) {
-              change.warnings.push_back(std::move(warning));
-            }
-            return change;
-          }));
-  return ChangeReply(outcome, outcome.dry_run ? std::optional(live_kid) : std::nullopt);
+  ASSIGN_OR_RETURN(const Outcome outcome,
+                   RotateRecord(mount, request, WriteOptions::From(data), options, &live_kid));
+  Response response =
+      ChangeReply(outcome, outcome.dry_run ? std::optional(live_kid) : std::nullopt);
+  // A dry run shows no new kid, be it current or staged.
+  if (outcome.dry_run) response.data["staged_kid"] = "";
+  const mek::VersionDoc& doc = outcome.version.doc;
+  if (doc.staged_time.has_value()) {
+    response.data["effective_time"] = TimeOrEmpty(*doc.staged_time + config.grace_period);
+  }
+  return response;
+}
+
+Answer Activate(Mount& mount, const Request& request, const FieldData& data) {
+  ASSIGN_OR_RETURN(const Outcome outcome, ActivateStaged(mount, request, WriteOptions::From(data),
+                                                         data.Bool("force").value_or(false)));
+  return ChangeReply(outcome, std::nullopt);
+}
+
+openbao::Path RotatePath(Mount& mount) {
+  openbao::Path path;
+  path.pattern = "rotate";
+  path.synopsis = "Make a fresh key: current at once, or staged until its readers have it.";
+  path.description =
+      "Every key that was there stays: what was sealed before opens as before. The new key gets a "
+      "kid that is a UUID version 1, later than every other, and material of its own in each set "
+      "(or the same in both, where the record is mirrored or config private_jwks says "
+      "so).\n\nactivation=immediate puts it first in both sets and makes it current, in one "
+      "version. Readers that load the record only at their start (nvcf-api, api-keys) get it when "
+      "they are restarted; until all have, one may seal with a key that another "
+      "lacks.\n\nactivation=staged puts it last in both sets, where readers fetch it but don't "
+      "seal with it. It becomes current by activate, or by itself once the grace period has "
+      "passed and every consumer in config required_acks has acknowledged it. That leaves no "
+      "reader behind.";
+  path.fields = WriteFields();
+  path.fields.push_back({.name = "activation",
+                         .type = FieldType::kString,
+                         .description = "When the new key becomes current: \"immediate\" or "
+                                        "\"staged\"; if left out, as config says.",
+                         .allowed = {"immediate", "staged"}});
+  path.fields.push_back(
+      {.name = "force",
+       .type = FieldType::kBool,
+       .description = "Rotate even while another key is staged, which then becomes a retained "
+                      "one."});
+  path.operations.push_back({.operation = openbao::Operation::kUpdate,
+                             .handler = Bind(mount, Rotate),
+                             .summary = "Rotate the Master Encryption Key.",
+                             .active_node_only = true});
+  return path;
+}
+
+openbao::Path ActivatePath(Mount& mount) {
+  openbao::Path path;
+  path.pattern = "activate";
+  path.synopsis = "Make the staged key current.";
+  path.description =
+      "The staged key goes to the front of both sets and the selectors name it, in one version. "
+      "Refused (409) while readers may lack it: until the grace period since its staging has "
+      "passed, and every consumer in config required_acks has acknowledged it; status says what "
+      "it waits for. It also happens by itself, within a minute after that.";
+  path.fields = WriteFields();
+  path.fields.push_back({.name = "force",
+                         .type = FieldType::kBool,
+                         .description = "Activate before its time. A reader that lacks the key "
+                                        "can't open what is sealed with it from then on."});
+  path.operations.push_back({.operation = openbao::Operation::kUpdate,
+                             .handler = Bind(mount, Activate),
+                             .summary = "Activate the staged key.",
+                             .active_node_only = true});
+  return path;
 }
 
 }  // namespace
 
 std::vector<openbao::Path> RotatePaths(Mount& mount) {
-  openbao::Path path;
-  path.pattern = "rotate";
-  path.synopsis = "Put a fresh key in front of both key sets and make it current, in one version.";
-  path.description =
-      "Every key that was there stays: what was sealed before opens as before. The new key gets a "
-      "kid that is a UUID version 1, later than every other, and material of its own in each set "
-      "(or the same in both, where the record is mirrored or config private_jwks says "
-      "so).\n\nReaders that load the record only at their start (nvcf-api, api-keys) get the new "
-      "key when they are restarted; until all have, one may seal with a key that another lacks.";
-  path.fields = WriteFields();
-  path.fields.push_back({.name = "activation",
-                         .type = FieldType::kString,
-                         .description = "When the new key becomes current: \"immediate\".",
-                         .allowed = {"immediate"}});
-  path.fields.push_back(
-      {.name = "force",
-       .type = FieldType::kBool,
-       .description = "Rotate even while a staged key waits for its activation."});
-  path.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = Bind(mount, Rotate),
-                             .summary = "Rotate the Master Encryption Key.",
-                             .active_node_only = true});
-  return {path};
+  return {RotatePath(mount), ActivatePath(mount)};
 }
 
 }  // namespace engine

@@ -2,8 +2,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "base/text.h"
+#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "mek/kid.h"
@@ -11,8 +16,10 @@
 namespace engine {
 namespace {
 
+using base::Cat;
 using base::Json;
 using base::JsonText;
+using mek::DurationText;
 using openbao::FieldData;
 using openbao::Request;
 using openbao::Response;
@@ -26,43 +33,127 @@ Response Empty() {
   return response;
 }
 
+// Where the record stands, and what comes next.
+struct Phase {
+  std::string name;
+  std::string next_step;
+  std::optional<absl::Time> next_step_time = std::nullopt;
+};
+
+Phase Staged(const mek::ActivationState& state, absl::Time now) {
+  if (state.ready) return {"staged", "the staged key becomes current within a minute", now};
+  std::string step = absl::StrCat("the staged key becomes current by itself after ",
+                                  absl::StrJoin(state.waiting_for, ", and "));
+  if (!state.missing_acks.empty()) {
+    step += ". Restart these consumers, then write ack consumer=NAME kid=STAGED_KID for each";
+    return {"staged", step};
+  }
+  return {"staged", step, now + state.grace_left};
+}
+
+Phase Unstaged(const mek::VersionDoc& doc, const Config& config, const mek::RotationDue& due,
+               absl::Time now) {
+  if (due.due.has_value()) {
+    return {"overdue", "a rotation is due, and is tried once a minute", due.due};
+  }
+  if (due.missed.has_value()) {
+    return {"overdue", "a scheduled rotation was missed: rotate, or wait for the next time",
+            due.next};
+  }
+  // A clock that was set back makes an age of 0.
+  const absl::Time since = AvailableSince(doc);
+  if (std::max(now - since, absl::ZeroDuration()) < config.grace_period) {
+    return {"propagating",
+            "readers that load the record only at their start (nvcf-api, api-keys) get the current "
+            "key when they are restarted",
+            since + config.grace_period};
+  }
+  if (due.next.has_value()) return {"active", "the next automatic rotation", due.next};
+  return {"active", "none; rotate when it is time"};
+}
+
+// The readers that lack the newest key, for people: up to ten by name.
+absl::Status AddReaders(Mount& mount, openbao::Storage& storage, const mek::VersionDoc& doc,
+                        const Config& config, Json& data) {
+  constexpr std::size_t kMostNames = 10;
+  ASSIGN_OR_RETURN(const std::vector<Reader> readers,
+                   mount.readers().Seen(storage, mount.Now() - config.reader_timeout));
+  std::vector<std::string> behind;
+  std::size_t count = 0;
+  for (const Reader& reader : readers) {
+    if (!IsBehind(reader, doc)) continue;
+    if (++count <= kMostNames) behind.push_back(Cat(reader.display_name, "@", reader.address));
+  }
+  data["readers"] = readers.size();
+  data["readers_behind"] = count;
+  if (!behind.empty()) data["behind"] = TextList(behind);
+  return absl::OkStatus();
+}
+
+void AddFailure(Mount& mount, Response& response) {
+  const std::optional<AutomaticRotation::Failure> failure = mount.automatic().failure();
+  if (!failure.has_value()) return;
+  response.data["automatic_failure"] = JsonText(failure->why);
+  response.data["automatic_failure_time"] = TimeOrEmpty(failure->time);
+  response.warnings.push_back(Cat("the automatic ", failure->what, " has failed ",
+                                  failure->attempts,
+                                  " times and will be tried again: ", failure->why));
+}
+
 Answer Status(Mount& mount, const Request& request, const FieldData&) {
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(*request.storage));
+  openbao::Storage& storage = *request.storage;
+  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
   if (!live.has_value()) return Empty();
-  ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
+  ASSIGN_OR_RETURN(const Config config, mount.config().Get(storage));
   const mek::VersionDoc& doc = live->doc;
   const mek::Record& record = doc.record;
+  const absl::Time now = mount.Now();
 
-  // Age is the key's own where its kid tells, as ESS reckons it. A clock that was set back makes it
-  // 0.
+  const mek::RotationDue due = RotationDueNow(doc, config, now);
+  std::optional<mek::ActivationState> activation;
+  if (doc.staged_kid.has_value()) {
+    ASSIGN_OR_RETURN(activation, mount.Activation(storage, *live, config));
+  }
+  const Phase phase =
+      activation.has_value() ? Staged(*activation, now) : Unstaged(doc, config, due, now);
+  // The key's own age where its kid tells, as ESS reckons it.
   const absl::Time made =
       mek::UuidV1Time(record.current_kid()).value_or(doc.effective_time.value_or(doc.created_time));
-  const absl::Duration age = std::max(mount.Now() - made, absl::ZeroDuration());
-  const bool propagating = age < config.grace_period;
 
   Response response;
   response.data = Json{
       {"home", "mount"},
       {"version", live->number},
       {"current_kid", JsonText(record.current_kid())},
-      {"current_kid_age", JsonText(DurationText(age))},
+      {"current_kid_age", JsonText(DurationText(std::max(now - made, absl::ZeroDuration())))},
       {"previous_kid", JsonText(doc.previous_kid)},
       {"staged_kid", JsonText(doc.staged_kid.value_or(""))},
-      {"phase", propagating ? "propagating" : "active"},
-      {"next_step",
-       propagating
-           ? "readers that load the record only at their start (nvcf-api, api-keys) get the "
-             "current key when they are restarted"
-           : "none; rotate when it is time"},
-      {"next_step_time",
-       TimeOrEmpty(propagating ? std::optional(made + config.grace_period) : std::nullopt)},
+      {"phase", JsonText(phase.name)},
+      {"next_step", JsonText(phase.next_step)},
+      {"next_step_time", TimeOrEmpty(phase.next_step_time)},
+      {"next_rotation_time", TimeOrEmpty(due.due.has_value() ? due.due : due.next)},
       {"last_operation", JsonText(doc.operation)},
       {"last_change_time", TimeOrEmpty(doc.created_time)},
       {"key_count", record.set(mek::Set::kKeys).keys().size()},
       {"private_key_count", record.set(mek::Set::kPrivateJwks).keys().size()},
       {"private_jwks", record.mirrored() ? "mirrored" : "independent"},
   };
-  response.warnings = record.Warnings(mount.Now());
+  if (activation.has_value()) {
+    response.data["staged_time"] = TimeOrEmpty(doc.staged_time);
+    response.data["waiting_for"] = TextList(activation->waiting_for);
+    response.data["missing_acks"] = TextList(activation->missing_acks);
+  }
+  RETURN_IF_ERROR(AddReaders(mount, storage, doc, config, response.data));
+  response.warnings = record.Warnings(now);
+  if (doc.marks.compromised.contains(record.current_kid())) {
+    response.warnings.emplace_back("the current key is marked as compromised: rotate now");
+  }
+  if (activation.has_value()) {
+    if (std::optional<std::string> jump = mount.spread().Jump(); jump.has_value()) {
+      response.warnings.push_back(*std::move(jump));
+    }
+  }
+  AddFailure(mount, response);
   return response;
 }
 
@@ -74,8 +165,11 @@ std::vector<openbao::Path> StatusPaths(Mount& mount) {
   path.synopsis =
       "Where the record stands: version, kids, phase, and what comes next. No key material.";
   path.description =
-      "phase is \"empty\" (no record), \"propagating\" (the current key is younger than the grace "
-      "period, so some readers may not have it) or \"active\".";
+      "phase is \"empty\" (no record), \"staged\" (a key waits for its activation), "
+      "\"propagating\" (readers could fetch the current key only since less than the grace period, "
+      "so some may not have it), \"overdue\" (past its rotation date) or \"active\". "
+      "readers_behind counts the readers seen on the record's read paths that have not fetched the "
+      "newest key.";
   path.operations.push_back({.operation = openbao::Operation::kRead,
                              .handler = Bind(mount, Status),
                              .summary = "Read the status.",

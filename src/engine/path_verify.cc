@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,6 +11,7 @@
 #include "base/text.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
+#include "mek/rotation.h"
 #include "mek/verify.h"
 
 namespace engine {
@@ -28,34 +32,117 @@ Finding Fail(std::string check, const absl::Status& status) {
   return {std::move(check), Finding::Level::kFail, Cat(status.message())};
 }
 
-// Every stored version can be read, and none is missing between the oldest and the live one.
-Finding CheckVersions(Mount& mount, openbao::Storage& storage) {
+using KeyRef = mek::KeyRef;
+
+// The stored versions, read once for all the checks on them.
+struct Stored {
+  std::vector<Finding> findings;
+  // The keys of all of them, with one version that holds each.
+  std::map<KeyRef, std::uint64_t> keys;
+};
+
+// Every stored version can be read, and none is missing between the oldest and the live one but
+// those that went with a destroyed key.
+Stored CheckVersions(Mount& mount, openbao::Storage& storage,
+                     const std::vector<std::uint64_t>& deleted) {
   constexpr char kCheck[] = "storage.versions";
+  Stored stored;
   const absl::StatusOr<std::vector<std::uint64_t>> numbers = mount.records().List(storage);
-  if (!numbers.ok()) return Fail(kCheck, numbers.status());
-  if (numbers->empty()) return Ok(kCheck, "there is no version yet");
+  if (!numbers.ok()) {
+    stored.findings.push_back(Fail(kCheck, numbers.status()));
+    return stored;
+  }
+  if (numbers->empty()) {
+    stored.findings.push_back(Ok(kCheck, "there is no version yet"));
+    return stored;
+  }
   std::uint64_t expected = numbers->front();
   for (const std::uint64_t number : *numbers) {
-    if (number != expected++) {
-      return Fail(kCheck, absl::DataLossError(absl::StrCat(
-                              "version ", expected - 1, " is missing: restore it from a backup")));
+    for (; expected < number; ++expected) {
+      if (std::ranges::find(deleted, expected) != deleted.end()) continue;
+      stored.findings.push_back(
+          Fail(kCheck, absl::DataLossError(absl::StrCat("version ", expected,
+                                                        " is missing: restore it from a backup"))));
     }
+    ++expected;
     const absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
-    if (!version.ok()) return Fail(kCheck, version.status());
+    if (!version.ok()) {
+      stored.findings.push_back(Fail(kCheck, version.status()));
+    } else if (version->has_value()) {
+      for (const mek::Set set : mek::kSets) {
+        for (std::string& kid : (*version)->doc.record.Kids(set)) {
+          stored.keys.emplace(KeyRef{set, std::move(kid)}, number);
+        }
+      }
+    }
   }
-  return Ok(kCheck,
-            absl::StrCat("versions ", numbers->front(), " to ", numbers->back(), " can be read"));
+  if (stored.findings.empty()) {
+    stored.findings.push_back(Ok(kCheck, absl::StrCat("versions ", numbers->front(), " to ",
+                                                      numbers->back(), " can be read")));
+  }
+  return stored;
 }
 
-Finding CheckArchive(Mount& mount, openbao::Storage& storage) {
+// Every archived key can be read and used.
+Finding CheckArchive(Mount& mount, openbao::Storage& storage, std::set<KeyRef>& archived) {
   constexpr char kCheck[] = "storage.archive";
   const absl::StatusOr<ArchiveStore::Kids> kids = mount.archive().List(storage);
   if (!kids.ok()) return Fail(kCheck, kids.status());
   for (const std::string& kid : **kids) {
     const auto entry = mount.archive().Get(storage, kid);
     if (!entry.ok()) return Fail(kCheck, entry.status());
+    if (!entry->has_value()) continue;
+    for (const mek::ArchivedKey& key : (*entry)->keys()) {
+      if (!mek::SealsAndOpens(key.key.jwk.key())) {
+        return Fail(kCheck, absl::DataLossError(Cat("AES-256-GCM fails with the archived key of ",
+                                                    kid, ". Check the plugin's host")));
+      }
+      archived.insert({key.key.set, kid});
+    }
   }
-  return Ok(kCheck, absl::StrCat((*kids)->size(), " archived kid(s) can be read"));
+  return Ok(kCheck, absl::StrCat((*kids)->size(), (*kids)->size() == 1 ? " kid" : " kids",
+                                 " in the archive can be read, and used"));
+}
+
+// Every key of any stored version is in the record or the archive, so that it can come back to
+// readers without a rollback.
+Finding CheckNothingLost(const std::map<KeyRef, std::uint64_t>& stored,
+                         const std::set<KeyRef>& archived, const mek::VersionDoc& live) {
+  constexpr char kCheck[] = "storage.no_key_lost";
+  for (const auto& [key, version] : stored) {
+    if (live.record.set(key.set).Find(key.kid) != nullptr || archived.contains(key)) continue;
+    if (live.marks.destroyed.contains(key.kid)) {
+      return {kCheck, Finding::Level::kWarn,
+              Cat("kid ", key.kid, " was destroyed, and version ", version,
+                  " still holds it; this is made good within a minute")};
+    }
+    return {kCheck, Finding::Level::kFail,
+            Cat("kid ", key.kid, " of ", mek::SetName(key.set), " is only in version ", version,
+                ": rollback to it, which keeps the newer keys, brings it back")};
+  }
+  return Ok(kCheck, "every key of every stored version is in the record or the archive");
+}
+
+Finding CheckStaged(const mek::VersionDoc& live) {
+  constexpr char kCheck[] = "rotation.staged_key_last";
+  if (!live.staged_kid.has_value()) return Ok(kCheck, "no key is staged");
+  const bool in_both = std::ranges::all_of(mek::kSets, [&](mek::Set set) {
+    return live.record.set(set).Find(*live.staged_kid) != nullptr;
+  });
+  if (!in_both || live.record.current_kid() == *live.staged_kid) {
+    return {kCheck, Finding::Level::kFail,
+            Cat("the staged kid ", *live.staged_kid,
+                " is not one beside the current one in both sets: rotate again with force=true")};
+  }
+  return Ok(kCheck, Cat("the staged kid ", *live.staged_kid, " is in both sets, not current"));
+}
+
+Finding CheckCompromised(const mek::VersionDoc& live) {
+  constexpr char kCheck[] = "rotation.current_not_compromised";
+  if (!live.marks.compromised.contains(live.record.current_kid())) {
+    return Ok(kCheck, "the current key is not marked as compromised");
+  }
+  return {kCheck, Finding::Level::kFail, "the current key is marked as compromised: rotate now"};
 }
 
 Answer Verify(Mount& mount, const Request& request, const FieldData&) {
@@ -72,8 +159,17 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
         {"record.exists", Finding::Level::kWarn,
          "there is no record: write init for a fresh one, or import the existing one"});
   }
-  findings.push_back(CheckVersions(mount, storage));
-  findings.push_back(CheckArchive(mount, storage));
+  const bool has_record = live.ok() && live->has_value();
+  Stored stored = CheckVersions(
+      mount, storage, has_record ? (*live)->doc.deleted_versions : std::vector<std::uint64_t>());
+  for (Finding& finding : stored.findings) findings.push_back(std::move(finding));
+  std::set<KeyRef> archived;
+  findings.push_back(CheckArchive(mount, storage, archived));
+  if (has_record) {
+    findings.push_back(CheckNothingLost(stored.keys, archived, (*live)->doc));
+    findings.push_back(CheckStaged((*live)->doc));
+    findings.push_back(CheckCompromised((*live)->doc));
+  }
 
   Response response;
   response.data["result"] = JsonText(mek::LevelName(mek::WorstLevel(findings)));

@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
+#include "mek/activation.h"
 
 namespace engine {
 namespace {
@@ -19,18 +20,36 @@ using openbao::FieldType;
 using openbao::Request;
 using openbao::Response;
 
-Json TextList(const std::vector<std::string>& texts) {
-  Json list = Json::array();
-  for (const std::string& text : texts) list.push_back(JsonText(text));
-  return list;
-}
+// More of them would make a list take seconds: each is a read of its own.
+constexpr std::size_t kMostDetails = 500;
 
-Answer List(Mount& mount, const Request& request, const FieldData&) {
-  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers,
-                   mount.records().List(*request.storage));
+Answer List(Mount& mount, const Request& request, const FieldData& data) {
+  openbao::Storage& storage = *request.storage;
+  ASSIGN_OR_RETURN(std::vector<std::uint64_t> numbers, mount.records().List(storage));
+  const std::uint64_t after = data.Unsigned("after").value_or(0);
+  std::erase_if(numbers, [&](std::uint64_t number) { return number <= after; });
+  const std::uint64_t limit = data.Unsigned("limit").value_or(0);
+  if (limit > 0 && numbers.size() > limit) numbers.resize(limit);
+
   Response response;
-  Json& keys = response.data["keys"] = Json::array();
-  for (const std::uint64_t number : numbers) keys.push_back(JsonText(absl::StrCat(number)));
+  Json keys = Json::array();
+  Json info = Json::object();
+  for (const std::uint64_t number : numbers) {
+    keys.push_back(JsonText(absl::StrCat(number)));
+    if (numbers.size() > kMostDetails) continue;
+    ASSIGN_OR_RETURN(const std::optional<Version> version, mount.records().Get(storage, number));
+    if (!version.has_value()) continue;  // pruned since it was listed
+    const mek::VersionDoc& doc = version->doc;
+    info[base::JsonString(absl::StrCat(number))] =
+        Json{{"operation", JsonText(doc.operation)},
+             {"created_time", TimeOrEmpty(doc.created_time)},
+             {"current_kid", JsonText(doc.record.current_kid())},
+             {"staged_kid", JsonText(doc.staged_kid.value_or(""))},
+             {"display_name", JsonText(doc.display_name)},
+             {"reason", JsonText(doc.reason)}};
+  }
+  response.data["keys"] = std::move(keys);
+  if (!info.empty()) response.data["key_info"] = std::move(info);
   return response;
 }
 
@@ -52,6 +71,11 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
       {"kids", TextList(doc.record.Kids(mek::Set::kKeys))},
       {"private_kids", TextList(doc.record.Kids(mek::Set::kPrivateJwks))},
   };
+  if (doc.staged_kid.has_value()) response.data["staged_time"] = TimeOrEmpty(doc.staged_time);
+  if (doc.operation == "activate" && doc.available_time.has_value()) {
+    response.data["spread_time"] =
+        JsonText(mek::DurationText(doc.created_time - *doc.available_time));
+  }
   if (doc.rolled_back_to.has_value()) response.data["rolled_back_to"] = *doc.rolled_back_to;
   return response;
 }
@@ -62,6 +86,17 @@ std::vector<openbao::Path> VersionsPaths(Mount& mount) {
   openbao::Path list;
   list.pattern = "versions";
   list.synopsis = "The versions of the record, oldest first.";
+  list.description =
+      "-detailed shows each one's operation, time, kids, who and why, for up to 500 at once: "
+      "limit and after go through more of them page by page.";
+  list.fields = {{.name = "after",
+                  .type = FieldType::kUnsigned,
+                  .description = "Only versions after this one.",
+                  .query = true},
+                 {.name = "limit",
+                  .type = FieldType::kUnsigned,
+                  .description = "At most so many; 0 for all (0).",
+                  .query = true}};
   list.operations.push_back({.operation = openbao::Operation::kList,
                              .handler = Bind(mount, List),
                              .summary = "List the versions' numbers."});

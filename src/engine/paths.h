@@ -26,6 +26,8 @@ inline openbao::Handler Bind(Mount& mount, Answer (*handler)(Mount&, const openb
 
 std::vector<openbao::Path> ConfigPaths(Mount& mount);
 std::vector<openbao::Path> ImportPaths(Mount& mount);
+std::vector<openbao::Path> KeysPaths(Mount& mount);
+std::vector<openbao::Path> ReadersPaths(Mount& mount);
 std::vector<openbao::Path> RecordPaths(Mount& mount);
 std::vector<openbao::Path> RollbackPaths(Mount& mount);
 std::vector<openbao::Path> RotatePaths(Mount& mount);

@@ -40,6 +40,9 @@ class RecordStore {
   // appended.
   virtual absl::Status Append(openbao::Storage& storage, std::uint64_t live,
                               const base::SecretBytes& document) = 0;
+  // Puts another document in the place of a version other than the live one.
+  virtual absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
+                               const base::SecretBytes& document) = 0;
   // Deletes a version other than the live one.
   virtual absl::Status Prune(openbao::Storage& storage, std::uint64_t number) = 0;
   // Something was changed by another node: forget what was remembered of the storage.

@@ -23,7 +23,9 @@ openbao::Response ChangeReply(const Outcome& outcome,
   response.warnings = outcome.warnings;
   if (outcome.dry_run) {
     response.data["dry_run"] = true;
-    response.warnings.emplace_back("dry run: nothing was changed");
+    response.warnings.emplace_back(
+        "dry run: nothing was changed. The record would look like this, but for version, kids and "
+        "times");
   }
   return response;
 }
@@ -41,9 +43,10 @@ Json TimeOrEmpty(const std::optional<absl::Time>& time) {
   return JsonText(time.has_value() ? mek::TimeText(*time) : "");
 }
 
-std::string DurationText(absl::Duration duration) {
-  const absl::Duration seconds = absl::Trunc(duration, absl::Seconds(1));
-  return seconds == absl::ZeroDuration() ? "0s" : absl::FormatDuration(seconds);
+Json TextList(const std::vector<std::string>& texts) {
+  Json list = Json::array();
+  for (const std::string& text : texts) list.push_back(JsonText(text));
+  return list;
 }
 
 }  // namespace engine

@@ -1,10 +1,10 @@
-// What replies have in common. Times are RFC 3339 in UTC, ages and periods durations such as "48h"
-// or "1h2m3s"; no reply made here holds key material.
+// What replies have in common. Times are RFC 3339 in UTC; no reply made here holds key material.
 #ifndef ENGINE_REPLY_H_
 #define ENGINE_REPLY_H_
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "base/json.h"
@@ -24,7 +24,7 @@ base::Json VersionMetadata(const Version& version);
 // "" if there is no time: the CLI shows n/a.
 base::Json TimeOrEmpty(const std::optional<absl::Time>& time);
 
-std::string DurationText(absl::Duration duration);
+base::Json TextList(const std::vector<std::string>& texts);
 
 }  // namespace engine
 

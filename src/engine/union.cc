@@ -33,7 +33,8 @@ std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
   for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
   return absl::StrCat(
       "what was sealed with the keys of ", absl::StrJoin(kids, ", "),
-      " can't be opened by readers any more: these keys left the record for the archive");
+      " can't be opened by readers any more: these keys left the record for the archive, and "
+      "keys/KID/restore brings them back");
 }
 
 }  // namespace

@@ -15,9 +15,9 @@
 
 namespace mek {
 
-enum class DropReason { kDropped, kRetired };
+enum class DropReason { kDropped, kRetired, kDestroyed };
 // "dropped" (a rollback, an import or a put left it out), "retired" (an operator took it out by
-// name).
+// name). A destroyed key is in no archive.
 std::string_view DropReasonName(DropReason reason);
 
 struct ArchivedKey {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "base/secret.h"
 #include "mek/record.h"
 
 namespace mek {
@@ -27,6 +28,9 @@ Finding::Level WorstLevel(const std::vector<Finding>& findings);
 // A line for each invariant and each reader's rule, always the same checks in the same order; seals
 // and opens a message with every key (AES-256-GCM).
 std::vector<Finding> Verify(const Record& record, absl::Time now);
+
+// Seals a known text with AES-256-GCM under the key, and opens it again.
+bool SealsAndOpens(const base::SecretBytes& key);
 
 }  // namespace mek
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -27,10 +28,46 @@ constexpr std::array kOptionalTexts{OptionalText{"reason", &VersionDoc::reason},
                                     OptionalText{"request_id", &VersionDoc::request_id},
                                     OptionalText{"previous_kid", &VersionDoc::previous_kid}};
 
+struct OptionalTime {
+  std::string_view name;
+  std::optional<absl::Time> VersionDoc::*member;
+};
+constexpr std::array kOptionalTimes{OptionalTime{"effective_time", &VersionDoc::effective_time},
+                                    OptionalTime{"staged_time", &VersionDoc::staged_time},
+                                    OptionalTime{"available_time", &VersionDoc::available_time},
+                                    OptionalTime{"rotated_time", &VersionDoc::rotated_time},
+                                    OptionalTime{"scheduled_time", &VersionDoc::scheduled_time}};
+
+struct OptionalNumber {
+  std::string_view name;
+  std::optional<std::uint64_t> VersionDoc::*member;
+};
+constexpr std::array kOptionalNumbers{
+    OptionalNumber{"rotated_version", &VersionDoc::rotated_version},
+    OptionalNumber{"rolled_back_to", &VersionDoc::rolled_back_to}};
+
+using KidTimes = std::map<std::string, absl::Time, std::less<>>;
+struct MarkList {
+  std::string_view name;
+  KidTimes KeyMarks::*member;
+};
+constexpr std::array kMarkLists{MarkList{"compromised", &KeyMarks::compromised},
+                                MarkList{"destroyed", &KeyMarks::destroyed}};
+
+constexpr char kDeletedVersions[] = "deleted_versions";
+
 // What is wrong between the members, or "".
 std::string_view Inconsistency(const VersionDoc& doc) {
   if (doc.operation.empty()) return "operation is empty";
   if (!doc.previous_kid.empty() && !IsValidKid(doc.previous_kid)) return "previous_kid is no kid";
+  for (const MarkList& list : kMarkLists) {
+    for (const auto& [kid, time] : doc.marks.*list.member) {
+      if (!IsValidKid(kid)) return "a marked kid is no kid";
+    }
+  }
+  if (doc.staged_kid.has_value() != doc.staged_time.has_value()) {
+    return "staged_kid and staged_time are not both there";
+  }
   if (doc.staged_kid.has_value()) {
     if (*doc.staged_kid == doc.record.current_kid()) return "staged_kid is the current kid";
     for (const Set set : kSets) {
@@ -60,16 +97,55 @@ absl::StatusOr<std::vector<RequestStamp>> ReadRequests(std::string_view what,
   return requests;
 }
 
+absl::StatusOr<KidTimes> ReadMarks(std::string_view what, const base::Json& array) {
+  if (!array.is_array()) return Damaged(what, "a list of marked kids is not an array");
+  KidTimes marks;
+  for (const base::Json& value : array) {
+    if (!value.is_object()) return Damaged(what, "a marked kid is not a JSON object");
+    ASSIGN_OR_RETURN(std::string kid, ReadString(what, value, "kid"));
+    ASSIGN_OR_RETURN(const absl::Time time, ReadTime(what, value, "time"));
+    if (!marks.emplace(std::move(kid), time).second) {
+      return Damaged(what, "a kid is marked twice");
+    }
+  }
+  return marks;
+}
+
+absl::StatusOr<base::Json> MarksJson(const KidTimes& marks) {
+  base::Json array = base::Json::array();
+  for (const auto& [kid, time] : marks) {
+    base::Json value = base::Json::object();
+    value["kid"] = base::JsonText(kid);
+    ASSIGN_OR_RETURN(value["time"], TimeJson(time));
+    array.push_back(std::move(value));
+  }
+  return array;
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> ReadNumbers(std::string_view what,
+                                                       const base::Json& array) {
+  if (!array.is_array() || !std::ranges::all_of(array, [](const base::Json& number) {
+        return number.is_number_unsigned();
+      })) {
+    return Damaged(what, "deleted_versions is not an array of numbers");
+  }
+  std::vector<std::uint64_t> numbers;
+  for (const base::Json& number : array) numbers.push_back(number.get<std::uint64_t>());
+  return numbers;
+}
+
 }  // namespace
 
 absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_view json) {
   RawPart fields{.name = "record", .text = ""};
-  ASSIGN_OR_RETURN(const base::Json document,
-                   ReadDocument(what, kVersionSchema,
-                                {"operation", "created_time", "reason", "entity_id", "display_name",
-                                 "request_id", "staged_kid", "previous_kid", "effective_time",
-                                 "rolled_back_to", "requests"},
-                                json, &fields));
+  ASSIGN_OR_RETURN(
+      const base::Json document,
+      ReadDocument(what, kVersionSchema,
+                   {"operation", "created_time", "reason", "entity_id", "display_name",
+                    "request_id", "staged_kid", "previous_kid", "effective_time", "staged_time",
+                    "available_time", "rotated_time", "rotated_version", "scheduled_time",
+                    "rolled_back_to", "compromised", "destroyed", kDeletedVersions, "requests"},
+                   json, &fields));
   if (fields.text.empty()) return Damaged(what, "record is missing");
   absl::StatusOr<Record> record = Record::ParseText(fields.text);
   if (!record.ok()) return Damaged(what, Cat("its record: ", record.status().message()));
@@ -84,11 +160,21 @@ absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_
   if (HasMember(document, "staged_kid")) {
     ASSIGN_OR_RETURN(doc.staged_kid, ReadString(what, document, "staged_kid"));
   }
-  if (HasMember(document, "effective_time")) {
-    ASSIGN_OR_RETURN(doc.effective_time, ReadTime(what, document, "effective_time"));
+  for (const OptionalTime& time : kOptionalTimes) {
+    if (!HasMember(document, time.name)) continue;
+    ASSIGN_OR_RETURN(doc.*time.member, ReadTime(what, document, time.name));
   }
-  if (HasMember(document, "rolled_back_to")) {
-    ASSIGN_OR_RETURN(doc.rolled_back_to, ReadNumber(what, document, "rolled_back_to"));
+  for (const OptionalNumber& number : kOptionalNumbers) {
+    if (!HasMember(document, number.name)) continue;
+    ASSIGN_OR_RETURN(doc.*number.member, ReadNumber(what, document, number.name));
+  }
+  for (const MarkList& list : kMarkLists) {
+    if (!HasMember(document, list.name)) continue;
+    ASSIGN_OR_RETURN(doc.marks.*list.member,
+                     ReadMarks(what, *document.find(base::JsonString(list.name))));
+  }
+  if (HasMember(document, kDeletedVersions)) {
+    ASSIGN_OR_RETURN(doc.deleted_versions, ReadNumbers(what, *document.find(kDeletedVersions)));
   }
   ASSIGN_OR_RETURN(doc.requests, ReadRequests(what, document));
   if (const std::string_view wrong = Inconsistency(doc); !wrong.empty()) {
@@ -109,10 +195,20 @@ absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
     if (!value.empty()) body[base::JsonString(text.name)] = base::JsonText(value);
   }
   if (staged_kid.has_value()) body["staged_kid"] = base::JsonText(*staged_kid);
-  if (effective_time.has_value()) {
-    ASSIGN_OR_RETURN(body["effective_time"], TimeJson(*effective_time));
+  for (const OptionalTime& time : kOptionalTimes) {
+    if (!(this->*time.member).has_value()) continue;
+    ASSIGN_OR_RETURN(body[base::JsonString(time.name)], TimeJson(*(this->*time.member)));
   }
-  if (rolled_back_to.has_value()) body["rolled_back_to"] = *rolled_back_to;
+  for (const OptionalNumber& number : kOptionalNumbers) {
+    const std::optional<std::uint64_t>& value = this->*number.member;
+    if (value.has_value()) body[base::JsonString(number.name)] = *value;
+  }
+  for (const MarkList& list : kMarkLists) {
+    const KidTimes& times = marks.*list.member;
+    if (times.empty()) continue;
+    ASSIGN_OR_RETURN(body[base::JsonString(list.name)], MarksJson(times));
+  }
+  if (!deleted_versions.empty()) body[kDeletedVersions] = deleted_versions;
 
   base::Json stamps = base::Json::array();
   for (auto stamp = requests.end() -

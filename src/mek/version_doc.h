@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/secret.h"
+#include "mek/lifecycle.h"
 #include "mek/record.h"
 
 namespace mek {
@@ -28,8 +29,9 @@ struct RequestStamp {
 // owns all it holds; move-only because of the record.
 //
 // {"schema":1,"record":{…},"operation":"…","created_time":"…", then those that are set of "reason",
-// "entity_id", "display_name", "request_id", "staged_kid", "previous_kid", "effective_time",
-// "rolled_back_to", then "requests":[{"id":"…","version":7}],"sha256":"…"}
+// "entity_id", "display_name", "request_id", "previous_kid", "staged_kid", the times and numbers
+// below, "compromised" and "destroyed":[{"kid":"…","time":"…"}], "deleted_versions":[3,4], then
+// "requests":[{"id":"…","version":7}],"sha256":"…"}
 struct VersionDoc {
   Record record;
   std::string operation = {};  // "rotate", "activate", …; not empty
@@ -38,10 +40,20 @@ struct VersionDoc {
   std::string entity_id = {};
   std::string display_name = {};
   std::string request_id = {};
-  std::optional<std::string> staged_kid = {};  // in both sets of the record, and not current
-  std::string previous_kid = {};               // empty if there was none
-  std::optional<absl::Time> effective_time = {};
+  std::optional<std::string> staged_kid = {};     // in both sets of the record, and not current
+  std::string previous_kid = {};                  // empty if there was none
+  std::optional<absl::Time> effective_time = {};  // when the current key became current
+  std::optional<absl::Time> staged_time = {};     // when staged_kid was staged
+  // Since when readers could fetch the current key, if that is known better than by its kid.
+  std::optional<absl::Time> available_time = {};
+  // The newest key: when it was made, and the version that brought it.
+  std::optional<absl::Time> rotated_time = {};
+  std::optional<std::uint64_t> rotated_version = {};
+  std::optional<absl::Time> scheduled_time = {};  // the last time of the schedule that was served
   std::optional<std::uint64_t> rolled_back_to = {};
+  KeyMarks marks = {};
+  // Versions that were deleted because they held a key that was destroyed. Ascending.
+  std::vector<std::uint64_t> deleted_versions = {};
   std::vector<RequestStamp> requests = {};  // oldest first; the last kMaxRequestStamps are stored
 
   // `what` names the entry in messages ("version 7"). DATA_LOSS if it is damaged, naming the part;

@@ -22,7 +22,17 @@ class FakeClock final : public base::Clock {
     absl::MutexLock lock(&mutex_);
     return now_;
   }
+  absl::Duration Monotonic() override {
+    absl::MutexLock lock(&mutex_);
+    return monotonic_;
+  }
   void Advance(absl::Duration by) {
+    absl::MutexLock lock(&mutex_);
+    now_ += by;
+    monotonic_ += by;
+  }
+  // Sets the time of day alone forward or back.
+  void Step(absl::Duration by) {
     absl::MutexLock lock(&mutex_);
     now_ += by;
   }
@@ -30,6 +40,7 @@ class FakeClock final : public base::Clock {
  private:
   absl::Mutex mutex_;
   absl::Time now_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration monotonic_ ABSL_GUARDED_BY(mutex_) = absl::Hours(1);
 };
 
 // The same bytes for the same seed; fails while `fail` is set. Thread-safe.

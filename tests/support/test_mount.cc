@@ -50,9 +50,20 @@ absl::StatusOr<std::optional<openbao::Response>> TestMount::Call(Operation opera
   request.mount_point = "mek/";
   request.display_name = "token-test";
   request.entity_id = "entity-1";
+  request.client_token_accessor = accessor_;
+  request.remote_address = address_;
   request.context = &context_;
   request.storage = &storage_;
   return engine_->HandleRequest(request);
+}
+
+absl::Status TestMount::Tick() { return Call(Operation::kRollback, "").status(); }
+
+void TestMount::Run(absl::Duration time) {
+  for (absl::Duration passed; passed < time; passed += absl::Minutes(1)) {
+    clock_.Advance(absl::Minutes(1));
+    Tick().IgnoreError();
+  }
 }
 
 absl::StatusOr<Json> TestMount::Write(std::string_view path, Json data, std::string id) {

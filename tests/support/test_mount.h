@@ -55,6 +55,17 @@ class TestMount {
                                                         std::string_view path,
                                                         base::Json data = base::Json::object(),
                                                         std::string id = "");
+  // The host's tick: what the engine does by itself. Its failure, if there is one.
+  absl::Status Tick();
+  // Ticks once a minute for that long.
+  void Run(absl::Duration time);
+
+  // Who calls from now on.
+  void set_caller(std::string accessor, std::string address) {
+    accessor_ = std::move(accessor);
+    address_ = std::move(address);
+  }
+
   // As Call, but the answer must be there: its data, or an error.
   absl::StatusOr<base::Json> Write(std::string_view path, base::Json data = base::Json::object(),
                                    std::string id = "");
@@ -83,6 +94,8 @@ class TestMount {
   FakeSystemView system_;
   NeverCancelled context_;
   std::atomic<int> requests_ = 0;
+  std::string accessor_ = "accessor-1";
+  std::string address_ = "127.0.0.1";
   std::unique_ptr<openbao::Backend> engine_;
 };
 

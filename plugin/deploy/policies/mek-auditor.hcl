@@ -18,6 +18,9 @@ path "mek/keys" {
 path "mek/keys/*" {
   capabilities = ["read", "list"]
 }
+path "mek/readers" {
+  capabilities = ["list"]
+}
 path "mek/verify" {
   capabilities = ["read"]
 }

@@ -43,6 +43,14 @@ path "mek/versions" {
 path "mek/versions/*" {
   capabilities = ["read", "list"]
 }
+path "mek/readers" {
+  capabilities = ["list"]
+}
+# To say that a consumer has a staged key. A deployment pipeline may get just this, with
+# allowed_parameters { "consumer" = ["api-keys"], "kid" = [] }.
+path "mek/ack" {
+  capabilities = ["update"]
+}
 path "mek/verify" {
   capabilities = ["read"]
 }

@@ -80,10 +80,8 @@ absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& req
     path_found = true;
     const auto serves = std::ranges::find(path.operations, operation, &PathOperation::operation);
     if (serves == path.operations.end()) continue;
-    if (serves->active_node_only) {
-      ASSIGN_OR_RETURN(const bool standby, IsStandby());
-      if (standby) return ReadOnlyStorage();
-    }
+    ASSIGN_OR_RETURN(const bool standby, IsStandby());
+    if (standby && serves->active_node_only) return ReadOnlyStorage();
     base::Json scratch;
     ASSIGN_OR_RETURN(
         const FieldData data,

@@ -417,16 +417,21 @@ TEST_F(Paths, StatusShowsThePhase) {
 }
 
 TEST_F(Paths, ConfigIsTypedAndKept) {
-  EXPECT_EQ(mount_.Read("config")->dump(),
-            R"({"grace_period":"48h","max_versions":100,"private_jwks":"auto"})");
-  EXPECT_EQ(
-      mount_.Write("config", Json{{"grace_period", "1h30m"}, {"private_jwks", "mirror"}})->dump(),
-      R"({"grace_period":"1h30m","max_versions":100,"private_jwks":"mirror"})");
-  EXPECT_EQ(mount_.Write("config", Json{{"grace_period", 60}, {"max_versions", "7"}})->dump(),
-            R"({"grace_period":"1m","max_versions":7,"private_jwks":"mirror"})");
+  Json expected{
+      {"activation", "immediate"},  {"grace_period", "48h"},   {"required_acks", Json::array()},
+      {"activate_early", false},    {"reader_margin", "30m"},  {"reader_timeout", "24h"},
+      {"auto_rotate_period", "0s"}, {"rotation_schedule", ""}, {"rotation_window", "0s"},
+      {"max_versions", 100},        {"private_jwks", "auto"}};
+  EXPECT_EQ(*mount_.Read("config"), expected);
+  expected["grace_period"] = "1h30m";
+  expected["private_jwks"] = "mirror";
+  EXPECT_EQ(*mount_.Write("config", Json{{"grace_period", "1h30m"}, {"private_jwks", "mirror"}}),
+            expected);
+  expected["grace_period"] = "1m";
+  expected["max_versions"] = 7;
+  EXPECT_EQ(*mount_.Write("config", Json{{"grace_period", 60}, {"max_versions", "7"}}), expected);
   mount_.Restart();
-  EXPECT_EQ(mount_.Read("config")->dump(),
-            R"({"grace_period":"1m","max_versions":7,"private_jwks":"mirror"})");
+  EXPECT_EQ(*mount_.Read("config"), expected);
   for (const Json& bad : {Json{{"grace_period", "soon"}}, Json{{"grace_period", "-1h"}},
                           Json{{"grace_period", "inf"}}, Json{{"max_versions", 1}},
                           Json{{"private_jwks", "both"}}, Json{{"grace", "1h"}}}) {
@@ -441,7 +446,7 @@ TEST_F(Paths, ConfigIsTypedAndKept) {
 TEST_F(Paths, HelpCoversEveryPath) {
   const Json root = mount_.Call(Operation::kHelp, "")->value().data;
   const Json& paths = root.at("openapi").at("paths");
-  EXPECT_EQ(paths.size(), 18u);
+  EXPECT_EQ(paths.size(), 27u);
   for (const auto& [path, item] : paths.items()) {
     const std::string relative(std::string_view(path).substr(1));
     const auto help = mount_.Call(Operation::kHelp, relative);

@@ -51,9 +51,30 @@ TEST_F(StorageCalls, ARollbackReadsItsTargetToo) {
             "get versions/0000000002, get versions/0000000001, put versions/0000000003");
 }
 
-TEST_F(StorageCalls, StatusIsOneGet) {
+TEST_F(StorageCalls, StatusIsOneGetAfterTheFirst) {
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Read("status"), IsOk()); }),
+            "get versions/0000000002, get readers/seen");
   EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Read("status"), IsOk()); }),
             "get versions/0000000002");
+}
+
+TEST_F(StorageCalls, StagingAndActivatingAreOneGetAndOnePut) {
+  EXPECT_EQ(CallsOf(mount_,
+                    [&] {
+                      ASSERT_THAT(mount_.Write("rotate", Json{{"activation", "staged"}}), IsOk());
+                    }),
+            "get versions/0000000002, put versions/0000000003");
+  EXPECT_EQ(CallsOf(mount_,
+                    [&] {
+                      ASSERT_THAT(mount_.Write("activate", Json{{"force", true}}), IsOk());
+                    }),
+            "get versions/0000000003, put versions/0000000004");
+}
+
+TEST_F(StorageCalls, AQuietTickOnlyReads) {
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }),
+            "get destroying, get versions/0000000002, list versions/");
 }
 
 TEST_F(StorageCalls, WhatIsNoRequestOfAUserNeedsNone) {
@@ -70,7 +91,8 @@ TEST_F(StorageCalls, AStandbyRemembersNothing) {
   mount_.system().standby = true;
   mount_.Restart();
   for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }), "list versions/, get versions/0000000002");
+    EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }),
+              "get config, list versions/, get versions/0000000002");
   }
 }
 

@@ -30,7 +30,15 @@ VersionDoc FullDoc() {
   doc.staged_kid = kNewKid;
   doc.previous_kid = kOldKid;
   doc.effective_time = kNow + absl::Hours(48);
+  doc.staged_time = kNow + absl::Seconds(1);
+  doc.available_time = kNow + absl::Seconds(2);
+  doc.rotated_time = kNow + absl::Seconds(3);
+  doc.rotated_version = 2;
+  doc.scheduled_time = kNow + absl::Seconds(4);
   doc.rolled_back_to = 3;
+  doc.marks.compromised = {{"lost", kNow}, {std::string(kOldKid), kNow + absl::Hours(1)}};
+  doc.marks.destroyed = {{"gone", kNow + absl::Hours(2)}};
+  doc.deleted_versions = {4, 7};
   doc.Stamp("r-1", 1);
   doc.Stamp("r-2", 2);
   return doc;
@@ -54,7 +62,15 @@ TEST(VersionDoc, SurvivesStorage) {
   EXPECT_EQ(doc->staged_kid, kNewKid);
   EXPECT_EQ(doc->previous_kid, kOldKid);
   EXPECT_EQ(doc->effective_time, kNow + absl::Hours(48));
+  EXPECT_EQ(doc->staged_time, kNow + absl::Seconds(1));
+  EXPECT_EQ(doc->available_time, kNow + absl::Seconds(2));
+  EXPECT_EQ(doc->rotated_time, kNow + absl::Seconds(3));
+  EXPECT_EQ(doc->rotated_version, 2u);
+  EXPECT_EQ(doc->scheduled_time, kNow + absl::Seconds(4));
   EXPECT_EQ(doc->rolled_back_to, 3u);
+  EXPECT_EQ(doc->marks.compromised, FullDoc().marks.compromised);
+  EXPECT_EQ(doc->marks.destroyed, FullDoc().marks.destroyed);
+  EXPECT_EQ(doc->deleted_versions, (std::vector<std::uint64_t>{4, 7}));
   EXPECT_EQ(doc->AnswerTo("r-1"), 1u);
   EXPECT_EQ(doc->AnswerTo("r-2"), 2u);
   EXPECT_EQ(Text(*doc), Text(FullDoc()));
@@ -66,7 +82,8 @@ TEST(VersionDoc, OmitsWhatIsNotSet) {
   const std::string text = Text(doc);
   for (const std::string_view name :
        {"reason", "entity_id", "display_name", "request_id", "staged_kid", "previous_kid",
-        "effective_time", "rolled_back_to"}) {
+        "effective_time", "rolled_back_to", "staged_time", "available_time", "rotated_time",
+        "rotated_version", "scheduled_time", "compromised", "destroyed", "deleted_versions"}) {
     EXPECT_EQ(text.find(Cat("\"", name, "\"")), std::string::npos) << name;
   }
   const absl::StatusOr<VersionDoc> read = Parse(text);
@@ -114,6 +131,10 @@ TEST(VersionDoc, RefusesToWriteWhatItCouldNotReadBack) {
               StatusIs(absl::StatusCode::kInternal, HasSubstr("staged_kid is the current kid")));
   EXPECT_THAT(status([](VersionDoc& doc) { doc.staged_kid = "x"; }),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("staged_kid is not in both sets")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.staged_time.reset(); }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("staged_kid and staged_time")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.marks.destroyed.emplace("/", kNow); }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("a marked kid is no kid")));
   EXPECT_THAT(status([](VersionDoc& doc) { doc.reason = "\xff"; }),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
   EXPECT_THAT(status([](VersionDoc& doc) { doc.effective_time = absl::InfiniteFuture(); }),
@@ -147,6 +168,20 @@ TEST(VersionDoc, NamesThePartThatIsWrong) {
                 {"staged_kid", "\"x\"", "staged_kid is not in both sets"},
                 {"previous_kid", "\"/\"", "previous_kid is no kid"},
                 {"effective_time", "1", "effective_time is missing or not a string"},
+                {"staged_time", "", "staged_kid and staged_time are not both there"},
+                {"rotated_time", "7", "rotated_time is missing or not a string"},
+                {"rotated_version", "\"2\"", "rotated_version is missing or not a whole number"},
+                {"compromised", "{}", "a list of marked kids is not an array"},
+                {"compromised", "[7]", "a marked kid is not a JSON object"},
+                {"destroyed", "[{\"kid\":\"x\"}]", "time is missing"},
+                {"destroyed",
+                 "[{\"kid\":\"x\",\"time\":\"2026-11-25T10:00:00.000000000Z\"},"
+                 "{\"kid\":\"x\",\"time\":\"2026-11-25T10:00:00.000000000Z\"}]",
+                 "a kid is marked twice"},
+                {"destroyed", "[{\"kid\":\"/\",\"time\":\"2026-11-25T10:00:00.000000000Z\"}]",
+                 "a marked kid is no kid"},
+                {"deleted_versions", "7", "deleted_versions is not an array of numbers"},
+                {"deleted_versions", "[-1]", "deleted_versions is not an array of numbers"},
                 {"rolled_back_to", "-1", "rolled_back_to is missing or not a whole number"},
                 {"rolled_back_to", "1.5", "rolled_back_to is missing or not a whole number"},
                 {"requests", "", "requests is missing"},

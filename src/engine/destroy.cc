@@ -1,0 +1,141 @@
+#include "engine/destroy.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "engine/known_keys.h"
+#include "mek/document.h"
+#include "mek/rotation.h"
+
+namespace engine {
+namespace {
+
+constexpr std::string_view kKey = "destroying";
+constexpr std::string_view kWhat = "the entry destroying";
+constexpr std::uint64_t kSchema = 1;
+
+absl::StatusOr<std::optional<std::string>> Unfinished(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(kKey));
+  if (!entry.has_value()) return std::nullopt;
+  ASSIGN_OR_RETURN(const base::Json document,
+                   mek::ReadDocument(kWhat, kSchema, {"kid"}, entry->view()));
+  ASSIGN_OR_RETURN(std::string kid, mek::ReadString(kWhat, document, "kid"));
+  return kid;
+}
+
+absl::Status Remember(openbao::Storage& storage, const std::string& kid) {
+  base::Json body = base::Json::object();
+  body["kid"] = base::JsonText(kid);
+  ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
+  return storage.Put(kKey, document);
+}
+
+bool Holds(const mek::VersionDoc& doc, const std::string& kid) {
+  for (const mek::Set set : mek::kSets) {
+    if (doc.record.set(set).Find(kid) != nullptr) return true;
+  }
+  return false;
+}
+
+// The stored versions that can't be without the key, as it is their current one.
+absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openbao::Storage& storage,
+                                                            const std::string& kid) {
+  std::vector<std::uint64_t> found;
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(storage));
+  for (const std::uint64_t number : numbers) {
+    const absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
+    // What is damaged is no reason to keep the key elsewhere; Wipe speaks of it.
+    if (absl::IsDataLoss(version.status())) continue;
+    RETURN_IF_ERROR(version.status());
+    if (version->has_value() && (*version)->doc.record.current_kid() == kid) {
+      found.push_back(number);
+    }
+  }
+  return found;
+}
+
+absl::Status WipeVersion(Mount& mount, openbao::Storage& storage, std::uint64_t number,
+                         const std::string& kid) {
+  ASSIGN_OR_RETURN(std::optional<Version> version, mount.records().Get(storage, number));
+  if (!version.has_value() || !Holds(version->doc, kid)) return absl::OkStatus();
+  mek::VersionDoc& doc = version->doc;
+  if (doc.record.current_kid() == kid) return mount.records().Prune(storage, number);
+  ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
+  if (doc.staged_kid == kid) {
+    doc.staged_kid.reset();
+    doc.staged_time.reset();
+  }
+  ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
+  return mount.records().Rewrite(storage, number, document);
+}
+
+// Takes the key out of every stored version but the live one, and out of the archive. The caller
+// holds the mount's lock.
+absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
+                  const std::string& kid) {
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(storage));
+  absl::Status first;
+  for (const std::uint64_t number : numbers) {
+    if (number != live) first.Update(WipeVersion(mount, storage, number, kid));
+  }
+  first.Update(mount.archive().Destroy(storage, kid));
+  RETURN_IF_ERROR(first);
+  return storage.Delete(kKey);
+}
+
+absl::Status FinishHeld(Mount& mount, openbao::Storage& storage, const std::string& kid) {
+  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
+  if (!live.has_value() || !live->doc.marks.destroyed.contains(kid)) {
+    // The version that says so was never written: the key lives on.
+    return storage.Delete(kKey);
+  }
+  return Wipe(mount, storage, live->number, kid);
+}
+
+}  // namespace
+
+absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request,
+                                   const WriteOptions& write, const std::string& kid) {
+  RETURN_IF_ERROR(FinishDestroying(mount, request));
+  openbao::Storage& storage = *request.storage;
+  ASSIGN_OR_RETURN(
+      Outcome outcome,
+      mount.Apply(
+          request, write, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+            ASSIGN_OR_RETURN(const KnownKey known,
+                             CheckedKey(mount, storage, live, kid, mek::KeyAction::kDestroy));
+            Change change{.record = live->doc.record.Clone(), .operation = "destroy-key"};
+            if (known.in_record) {
+              ASSIGN_OR_RETURN(change.record, mek::Retire(live->doc.record, kid));
+            }
+            change.drop_reason = mek::DropReason::kDestroyed;
+            change.marks = live->doc.marks;
+            change.marks->destroyed.emplace(kid, mount.Now());
+            ASSIGN_OR_RETURN(change.deletes_versions, VersionsToDelete(mount, storage, kid));
+            if (!write.dry_run) RETURN_IF_ERROR(Remember(storage, kid));
+            change.warnings.push_back(
+                "what was sealed with this key, and not sealed anew, can't be opened any more. "
+                "Snapshots and backups of the server still hold it");
+            return change;
+          }));
+  if (outcome.dry_run) return outcome;
+  if (const absl::Status finished = FinishDestroying(mount, request); !finished.ok()) {
+    outcome.warnings.push_back(
+        base::Cat("the key is out of the record, but not yet out of every stored version (",
+                  finished.message(), "); this goes on by itself within a minute"));
+  }
+  return outcome;
+}
+
+absl::Status FinishDestroying(Mount& mount, const openbao::Request& request) {
+  openbao::Storage& storage = *request.storage;
+  ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
+  ASSIGN_OR_RETURN(const std::optional<std::string> kid, Unfinished(storage));
+  return kid.has_value() ? FinishHeld(mount, storage, *kid) : absl::OkStatus();
+}
+
+}  // namespace engine

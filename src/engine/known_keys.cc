@@ -1,0 +1,57 @@
+#include "engine/known_keys.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "mek/kid.h"
+
+namespace engine {
+
+absl::StatusOr<std::set<std::string>> KnownKids(Mount& mount, openbao::Storage& storage,
+                                                const std::optional<Version>& live) {
+  std::set<std::string> kids;
+  if (!live.has_value()) return kids;
+  for (const mek::Set set : mek::kSets) {
+    for (std::string& kid : live->doc.record.Kids(set)) kids.insert(std::move(kid));
+  }
+  ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, mount.archive().List(storage));
+  kids.insert(archived->begin(), archived->end());
+  for (const auto& [kid, time] : live->doc.marks.compromised) kids.insert(kid);
+  for (const auto& [kid, time] : live->doc.marks.destroyed) kids.insert(kid);
+  return kids;
+}
+
+absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage,
+                                 const std::optional<Version>& live, const std::string& kid) {
+  std::optional<mek::KeyState> state;
+  KnownKey known{};
+  if (live.has_value() && mek::IsValidKid(kid)) {
+    const mek::VersionDoc& doc = live->doc;
+    known.is_current = doc.record.current_kid() == kid;
+    known.in_record = std::ranges::any_of(
+        mek::kSets, [&](mek::Set set) { return doc.record.set(set).Find(kid) != nullptr; });
+    ASSIGN_OR_RETURN(known.archived, mount.archive().Get(storage, kid));
+    state = mek::StateOf(kid, doc.record, doc.staged_kid, doc.marks, known.archived.has_value());
+  }
+  if (!state.has_value()) {
+    return absl::NotFoundError(
+        "no key of that kid is in the record or the archive; list keys shows the known ones");
+  }
+  known.state = *state;
+  return known;
+}
+
+absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage,
+                                    const std::optional<Version>& live, const std::string& kid,
+                                    mek::KeyAction action) {
+  ASSIGN_OR_RETURN(KnownKey known, FindKey(mount, storage, live, kid));
+  if (absl::Status checked = mek::CheckKeyAction(action, kid, known.state, known.is_current);
+      !checked.ok()) {
+    return absl::FailedPreconditionError(base::Cat(checked.message(), ". Nothing was changed"));
+  }
+  return known;
+}
+
+}  // namespace engine

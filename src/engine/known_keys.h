@@ -1,0 +1,38 @@
+#ifndef ENGINE_KNOWN_KEYS_H_
+#define ENGINE_KNOWN_KEYS_H_
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/mount.h"
+#include "mek/archive.h"
+#include "mek/lifecycle.h"
+
+namespace engine {
+
+// What is known of one kid.
+struct KnownKey {
+  mek::KeyState state;
+  bool in_record = false;
+  bool is_current = false;
+  std::optional<mek::ArchiveEntry> archived;
+};
+
+// Every kid that is in the record, archived, or marked.
+absl::StatusOr<std::set<std::string>> KnownKids(Mount& mount, openbao::Storage& storage,
+                                                const std::optional<Version>& live);
+
+// NOT_FOUND if nothing is known of the kid.
+absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage,
+                                 const std::optional<Version>& live, const std::string& kid);
+
+// The same, if the action may be done with the key in its state (mek::CheckKeyAction).
+absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage,
+                                    const std::optional<Version>& live, const std::string& kid,
+                                    mek::KeyAction action);
+
+}  // namespace engine
+
+#endif  // ENGINE_KNOWN_KEYS_H_

@@ -1,0 +1,153 @@
+#include "engine/operations.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "mek/document.h"
+#include "mek/kid.h"
+#include "mek/rotation.h"
+
+namespace engine {
+namespace {
+
+using base::Cat;
+using mek::DurationText;
+
+// How long the current key has been one, as far as its kid or else its version tells. A kid's time
+// can be ahead of the clock.
+absl::Duration CurrentKeyAge(const mek::VersionDoc& doc, absl::Time now) {
+  const std::optional<absl::Time> made = mek::UuidV1Time(doc.record.current_kid());
+  return std::max(absl::ZeroDuration(),
+                  now - made.value_or(doc.effective_time.value_or(doc.created_time)));
+}
+
+// The latest time in any kid that was ever known here, so that a new one is later.
+std::optional<absl::Time> LatestKnown(const ArchiveStore::Kids& archived,
+                                      const mek::KeyMarks& marks) {
+  std::optional<absl::Time> latest = LatestKidTime(*archived);
+  for (const auto& [kid, when] : marks.destroyed) {
+    latest = std::max(latest, mek::UuidV1Time(kid));
+  }
+  return latest;
+}
+
+absl::Status StagedAlready(const std::string& kid) {
+  return absl::FailedPreconditionError(Cat(
+      "kid ", kid,
+      " is staged and waits for its activation: write activate, or go back to the "
+      "version before it with rollback. With force=true it becomes a retained key, and the new one "
+      "takes its turn"));
+}
+
+std::vector<std::string> RotateWarnings(const mek::VersionDoc& live, const Config& config,
+                                        bool staged, absl::Time now) {
+  std::vector<std::string> warnings;
+  if (const absl::Duration age = CurrentKeyAge(live, now); !staged && age < config.grace_period) {
+    warnings.push_back(Cat("the key that was current until now is ", DurationText(age),
+                           " old, younger than the grace period of ",
+                           DurationText(config.grace_period),
+                           ": some readers may not have fetched it yet"));
+  }
+  return warnings;
+}
+
+}  // namespace
+
+absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& request,
+                                     const WriteOptions& write, const RotateOptions& options,
+                                     std::string* live_kid) {
+  ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
+  std::optional<std::string> staged;
+  absl::StatusOr<Outcome> outcome = mount.Apply(
+      request, write, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+        if (!live.has_value()) {
+          return absl::NotFoundError(
+              "there is no record to rotate: write init for a fresh one, or import the existing "
+              "one");
+        }
+        const mek::VersionDoc& doc = live->doc;
+        if (live_kid != nullptr) *live_kid = doc.record.current_kid();
+        if (doc.staged_kid.has_value() && !options.force) return StagedAlready(*doc.staged_kid);
+        ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, mount.archive().List(*request.storage));
+        const absl::Time now = mount.Now();
+        ASSIGN_OR_RETURN(const mek::NewKey key,
+                         mek::GenerateKey(&doc.record, LatestKnown(archived, doc.marks),
+                                          config.private_jwks, now, mount.random()));
+        ASSIGN_OR_RETURN(mek::Record rotated, options.staged ? mek::Stage(doc.record, key)
+                                                             : mek::Rotate(doc.record, key));
+        Change change{.record = std::move(rotated),
+                      .operation = options.staged ? "stage" : "rotate"};
+        change.new_key = true;
+        change.unstages = true;
+        if (options.staged) change.stages = staged = key.kid;
+        change.served_time = options.serves;
+        change.warnings = RotateWarnings(doc, config, options.staged, now);
+        for (std::string& warning : change.record.Warnings(now)) {
+          change.warnings.push_back(std::move(warning));
+        }
+        return change;
+      });
+  // Not for a replayed request, whose key was staged before.
+  if (outcome.ok() && !outcome->dry_run && staged.has_value()) mount.spread().Begin(*staged);
+  return outcome;
+}
+
+absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& request,
+                                       const WriteOptions& write, bool force) {
+  ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
+  return mount.Apply(
+      request, write, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+        if (!live.has_value() || !live->doc.staged_kid.has_value()) {
+          return absl::FailedPreconditionError(
+              "no key is staged: write rotate activation=staged first");
+        }
+        const mek::VersionDoc& doc = live->doc;
+        ASSIGN_OR_RETURN(const mek::ActivationState state,
+                         mount.Activation(*request.storage, *live, config));
+        if (!state.ready && !force) {
+          return absl::FailedPreconditionError(
+              Cat("kid ", *doc.staged_kid,
+                  " can't become current yet, since a reader that lacks it "
+                  "would meet data sealed with it. It waits for ",
+                  absl::StrJoin(state.waiting_for, ", and for "),
+                  ". Nothing was changed; it becomes current by itself when it is time"));
+        }
+        ASSIGN_OR_RETURN(mek::Record promoted, mek::Promote(doc.record, *doc.staged_kid));
+        Change change{.record = std::move(promoted), .operation = "activate"};
+        // Times of the schedule that came while the key was staged are not made up for.
+        change.served_time = std::max(doc.scheduled_time.value_or(mount.Now()), mount.Now());
+        if (!state.ready) {
+          change.warnings.push_back(
+              Cat("activated before its time: it did not wait for ",
+                  absl::StrJoin(state.waiting_for, ", nor for "),
+                  ". A reader that lacks the key can't open what is sealed with it from now on"));
+        }
+        for (std::string& warning : change.record.Warnings(mount.Now())) {
+          change.warnings.push_back(std::move(warning));
+        }
+        return change;
+      });
+}
+
+absl::Time AvailableSince(const mek::VersionDoc& doc) {
+  if (doc.available_time.has_value()) return *doc.available_time;
+  return mek::UuidV1Time(doc.record.current_kid())
+      .value_or(doc.effective_time.value_or(doc.created_time));
+}
+
+mek::RotationDue RotationDueNow(const mek::VersionDoc& doc, const Config& config, absl::Time now) {
+  // A record that came from outside tells the age of its newest key by the kids, where they are to
+  // be believed.
+  const absl::Time newest = doc.rotated_time.value_or(
+      std::min(doc.record.LatestKidTime().value_or(doc.created_time), doc.created_time));
+  return mek::WhenToRotate(
+      config.rotation_plan(),
+      {.newest_key = newest, .last_slot = doc.scheduled_time, .plan_set = config.plan_set_time},
+      now);
+}
+
+}  // namespace engine

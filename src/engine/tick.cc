@@ -1,0 +1,111 @@
+#include "engine/tick.h"
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "engine/destroy.h"
+#include "engine/operations.h"
+#include "mek/document.h"
+
+namespace engine {
+namespace {
+
+// How many old versions a tick deletes at most, while writers wait.
+constexpr int kPruneAtOnce = 50;
+
+// A request of the engine's own: nobody asked for it, and no host repeats it.
+openbao::Request OwnRequest(const openbao::Request& tick) {
+  openbao::Request own;
+  own.operation = tick.operation;
+  own.mount_point = tick.mount_point;
+  own.context = tick.context;
+  own.storage = tick.storage;
+  return own;
+}
+
+// Another writer was faster, or storage is a standby's: nothing to worry about.
+bool IsNoFailure(const absl::Status& status) { return absl::IsInvalidArgument(status); }
+
+absl::Status Settle(Mount& mount, const openbao::Request& request, std::string_view what,
+                    const absl::StatusOr<Outcome>& outcome) {
+  if (outcome.ok()) {
+    mount.automatic().Succeeded();
+    return absl::OkStatus();
+  }
+  if (IsNoFailure(outcome.status())) return absl::OkStatus();
+  mount.automatic().Failed(std::string(what), std::string(outcome.status().message()), mount.Now(),
+                           mount.Monotonic());
+  mount.logger().Warn("an automatic operation failed and will be tried again",
+                      {{"mount", request.mount_point},
+                       {"operation", std::string(what)},
+                       {"error", std::string(outcome.status().message())}});
+  return outcome.status();
+}
+
+absl::Status ActivateIfTime(Mount& mount, const openbao::Request& request, const Version& live,
+                            const Config& config) {
+  ASSIGN_OR_RETURN(const mek::ActivationState state,
+                   mount.Activation(*request.storage, live, config));
+  if (!state.ready || !mount.automatic().MayTry(mount.Monotonic())) return absl::OkStatus();
+  const WriteOptions write{.cas = live.number,
+                           .reason = "automatic: the staged key's readers have it"};
+  return Settle(mount, request, "activate", ActivateStaged(mount, request, write, /*force=*/false));
+}
+
+absl::Status RotateIfTime(Mount& mount, const openbao::Request& request, const Version& live,
+                          const Config& config) {
+  const mek::RotationDue due = RotationDueNow(live.doc, config, mount.Now());
+  if (due.missed.has_value() && mount.automatic().IsNews(*due.missed)) {
+    mount.logger().Warn("a scheduled rotation was missed, and its window is over",
+                        {{"mount", request.mount_point},
+                         {"time", mek::TimeText(*due.missed)},
+                         {"next", due.next.has_value() ? mek::TimeText(*due.next) : ""}});
+  }
+  if (!due.due.has_value() || !mount.automatic().MayTry(mount.Monotonic())) {
+    return absl::OkStatus();
+  }
+  const WriteOptions write{
+      .cas = live.number,
+      .reason = config.rotation_schedule.empty()
+                    ? absl::StrCat("automatic: the newest key is older than auto_rotate_period ",
+                                   mek::DurationText(config.auto_rotate_period))
+                    : absl::StrCat("automatic: rotation_schedule, ", mek::TimeText(*due.due))};
+  const RotateOptions options{.staged = config.stages, .serves = due.due};
+  return Settle(mount, request, "rotate", RotateRecord(mount, request, write, options));
+}
+
+absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,
+                               const Config& config) {
+  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(*request.storage));
+  if (!live.has_value()) return absl::OkStatus();
+  // A schedule skips while a key is staged.
+  if (!live->doc.staged_kid.has_value()) {
+    return config.rotates_by_itself() ? RotateIfTime(mount, request, *live, config)
+                                      : absl::OkStatus();
+  }
+  absl::Status activated = ActivateIfTime(mount, request, *live, config);
+  const absl::Status kept = mount.spread().Save(*request.storage, *live->doc.staged_kid);
+  return activated.ok() ? kept : activated;
+}
+
+}  // namespace
+
+absl::Status Tick(Mount& mount, const openbao::Request& tick) {
+  const openbao::Request request = OwnRequest(tick);
+  absl::Status first;
+  first.Update(FinishDestroying(mount, request));
+  const absl::StatusOr<Config> config = mount.config().Get(*request.storage);
+  first.Update(config.status());
+  if (config.ok()) {
+    first.Update(RotateAndActivate(mount, request, *config));
+    const absl::Time now = mount.Now();
+    first.Update(mount.readers().Save(*request.storage, now - config->reader_timeout, now));
+  }
+  first.Update(mount.Prune(request, kPruneAtOnce));
+  return first;
+}
+
+}  // namespace engine
