@@ -124,7 +124,8 @@ class Server:
     running: list[Server] = []
 
     def __init__(self, storage: str, plugins: Mapping[str, pathlib.Path], settings: str = "",
-                 install: Mapping[str, pathlib.Path] | None = None, initialises_itself: bool = False):
+                 install: Mapping[str, pathlib.Path] | None = None, initialises_itself: bool = False,
+                 log_level: str = "debug"):
         if storage not in ("dev", "raft"):
             raise ValueError(storage)
         self.storage = storage
@@ -133,15 +134,16 @@ class Server:
         self._settings = settings
         self._install = dict(plugins) | dict(install or {})
         self._initialises_itself = initialises_itself
+        self._log_level = log_level
         self._unseal_key = ""
         self.log_mark = 0
         self._stack = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def dev(cls, plugins: Mapping[str, pathlib.Path]) -> Server:
+    def dev(cls, plugins: Mapping[str, pathlib.Path], log_level: str = "debug") -> Server:
         """In memory, unsealed, each plugin registered under its name; root token `root`."""
-        return cls("dev", plugins)
+        return cls("dev", plugins, log_level=log_level)
 
     @classmethod
     def raft(cls, plugins: Mapping[str, pathlib.Path], settings: str = "",
@@ -216,7 +218,7 @@ class Server:
                 preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM))
 
     def _command(self) -> list[str]:
-        command = [str(bao_binary()), "server", "-log-level=debug"]
+        command = [str(bao_binary()), "server", f"-log-level={self._log_level}"]
         if self.storage == "dev":
             return command + [
                 "-dev", f"-dev-root-token-id={ROOT_TOKEN}", "-dev-no-store-token",
