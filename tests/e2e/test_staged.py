@@ -13,6 +13,7 @@ import jose
 import records
 from bao import wait_until
 from mek import SECRET, Mek
+from test_agent import POLICY as READER
 from test_agent import Agent
 
 TICK = 75  # the host's tick comes once a minute
@@ -118,8 +119,7 @@ def test_the_envelope_tells_agents_to_come_back_soon_only_while_a_key_spreads(bo
 
 def test_readers_are_listed_with_what_they_have(bootstrapped: Mek) -> None:
     bao = bootstrapped.server
-    bao.cli("policy", "write", "mek-reader", str(
-        pathlib.Path(__file__).parents[2] / "plugin/deploy/policies/mek-reader.hcl")).ok()
+    bao.cli("policy", "write", "mek-reader", str(READER)).ok()
     token = bao.token_for("mek-reader", display_name="ess")
     bootstrapped.read(f"data/{SECRET}", token).ok()
     bootstrapped.write("rotate", activation="staged").ok()
@@ -143,7 +143,8 @@ def test_readers_are_listed_with_what_they_have(bootstrapped: Mek) -> None:
 def test_a_batch_token_is_a_reader_without_a_name_of_its_own(bootstrapped: Mek) -> None:
     bao = bootstrapped.server
     bao.cli("write", "mek/config", "activate_early=true").ok()
-    token = bao.token_for("root", type="batch")
+    bao.cli("policy", "write", "mek-reader", str(READER)).ok()
+    token = bao.token_for("mek-reader", type="batch")
     bootstrapped.read(f"data/{SECRET}", token).ok()
     assert "batch-token@127.0.0.1" in bao.json("list", "mek/readers")
 
