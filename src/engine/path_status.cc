@@ -140,7 +140,7 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
   };
   if (activation.has_value()) {
     response.data["staged_time"] = TimeOrEmpty(doc.staged_time);
-    response.data["waiting_for"] = TextList(activation->waiting_for);
+    response.data["waiting_for"] = JsonText(absl::StrJoin(activation->waiting_for, "; "));
     response.data["missing_acks"] = TextList(activation->missing_acks);
   }
   RETURN_IF_ERROR(AddReaders(mount, storage, doc, config, response.data));

@@ -24,8 +24,7 @@ openbao::Response ChangeReply(const Outcome& outcome,
   if (outcome.dry_run) {
     response.data["dry_run"] = true;
     response.warnings.emplace_back(
-        "dry run: nothing was changed. The record would look like this, but for version, kids and "
-        "times");
+        "dry run: nothing was changed. The change would get a version, times and new kids of its own");
   }
   return response;
 }

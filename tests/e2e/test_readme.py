@@ -12,6 +12,8 @@ from mek import backup_of
 COMMAND = "$ "
 UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+DURATION = re.compile(r"\b\d+h(?:\d+m)?(?:\d+s)?\b")
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 def session() -> list[tuple[str, str]]:
@@ -28,7 +30,8 @@ def session() -> list[tuple[str, str]]:
 
 
 def plain(text: str, kids: dict[str, str]) -> str:
-    """`text` with times as TIME and each kid as the number of its first appearance."""
+    """`text` with times as TIME, ages as DURATION, the server as ADDRESS, and each kid as the number of its first appearance."""
+    text = DURATION.sub("DURATION", ADDRESS.sub("ADDRESS", text))
     text = UUID.sub(lambda kid: kids.setdefault(kid[0], f"KID{len(kids) + 1}"), text)
     text = re.sub(r"\s+$", "", TIME.sub("TIME", text), flags=re.M)
     # The tables are as wide as their longest value.

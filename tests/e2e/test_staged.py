@@ -52,8 +52,15 @@ def test_a_staged_rotation_by_the_command_line(bootstrapped: Mek) -> None:
         assert [key["kid"] for key in loaded.keys] == [kid] + before["keys"]
 
 
-def test_it_becomes_current_on_the_tick_when_acknowledged(bootstrapped: Mek) -> None:
+def test_what_happens_by_itself_on_the_tick(bootstrapped: Mek) -> None:
+    """A staged key becomes current when it is acknowledged; on another mount a key of age is rotated."""
     bao = bootstrapped.server
+    bao.cli("secrets", "enable", "-path=aged", "mek").ok()
+    aged = Mek(bao, "aged")
+    aged.import_record(records.SAMPLES["good_bootstrapped"].data)
+    aged.write("config", auto_rotate_period="1h").ok()
+    assert aged.status()["phase"] == "overdue"
+
     bao.cli("write", "mek/config", "grace_period=1s", "required_acks=nvcf-api,api-keys",
             "activation=staged").ok()
     kid = bao.json("write", "-f", "mek/rotate")["data"]["staged_kid"]
@@ -68,6 +75,13 @@ def test_it_becomes_current_on_the_tick_when_acknowledged(bootstrapped: Mek) -> 
     assert history["operation"] == "activate"
     assert history["reason"].startswith("automatic")
     assert bootstrapped.record()["current_kid"] == kid
+
+    wait_until(lambda: aged.version() == 2, "the tick rotates the key of age", TICK)
+    history = aged.read("versions/2").ok().data
+    assert history["operation"] == "rotate"
+    assert "auto_rotate_period 1h" in history["reason"]
+    assert aged.status()["phase"] == "propagating"
+    bao.cli("secrets", "disable", "aged").ok()
 
 
 def test_a_rollback_abandons_a_staged_key(bootstrapped: Mek) -> None:
