@@ -167,7 +167,9 @@ bool RunOne(const Operated& operation, Fault fault, int n, bool cold, int& point
                             cold ? ", cold" : ""));
   TestMount mount;
   Prepare(mount);
-  if (operation.before) EXPECT_THAT(operation.before(mount), IsOk());
+  if (operation.before) {
+    EXPECT_THAT(operation.before(mount), IsOk());
+  }
   const std::uint64_t start = mount.LiveVersion();
   if (cold) mount.Restart();
   const Keys known = [&] {
