@@ -41,6 +41,21 @@ REQUESTS = {
     "twice": '{"cas":1,"cas":2}',
     "deep": "[" * 65 + "]" * 65,
 }
+SCHEDULES = {
+    "quarterly": "0 3 1 1,4,7,10 *",
+    "office_hours": "*/15 0-6 * * mon-fri",
+    "leap_day": "0 0 29 2 *",
+    "new_year": "59 23 31 12 7",
+    "monthly": "@monthly",
+    "steps": "5/2 1 1-7/3 jan-dec/2 0",
+    "either_day": "0 0 13 * 5",
+}
+CONFIG = (
+    '{"schema":1,"grace_period_seconds":172800,"reader_margin_seconds":1800,'
+    '"reader_timeout_seconds":86400,"auto_rotate_period_seconds":0,"rotation_window_seconds":3600,'
+    '"activation":"staged","required_acks":["ess"],"activate_early":false,'
+    '"rotation_schedule":"0 3 1 1,4,7,10 *","plan_set_time":"2026-09-01T12:00:00.000000000Z",'
+    '"max_versions":100,"private_jwks":"auto"')
 
 
 def text(record: dict[str, Any], field: str) -> bytes | None:
@@ -70,8 +85,8 @@ def seeds() -> dict[str, dict[str, bytes]]:
         "jwks": {},
         "record": {},
         "request": {name: value.encode() for name, value in REQUESTS.items()},
-        "stored": {"config": b"\x02" + sealed(
-            '{"schema":1,"grace_period_seconds":172800,"max_versions":100,"private_jwks":"auto"')},
+        "schedule": {name: value.encode() for name, value in SCHEDULES.items()},
+        "stored": {"config": b"\x02" + sealed(CONFIG)},
     }
     made["handshake"]["conn_info"] = protobuf("unix", "/tmp/plugin123")
     made["handshake"]["conn_info_tcp"] = protobuf("tcp", "[fe80::1]:7")
