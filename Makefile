@@ -51,6 +51,22 @@ test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-a
 	cmake --build --preset asan-ubsan -j $(jobs)
 	ctest --preset asan-ubsan -j $(jobs)
 
+# Many processes write to few files, merged as they end.
+.PHONY: coverage
+coverage: export LLVM_PROFILE_FILE = $(CURDIR)/build-coverage/profiles/%4m.profraw
+coverage: deps-coverage ## lines and branches that the unit tests cover, by layer
+	$(call configure,coverage)
+	cmake --build --preset coverage -j $(jobs)
+	rm -rf build-coverage/profiles
+	ctest --preset coverage -j $(jobs) >/dev/null
+	scripts/coverage
+
+.PHONY: fuzz
+fuzz: deps-fuzz ## fuzz each target for FUZZ_SECONDS (60), in build-fuzz
+	$(call configure,fuzz)
+	cmake --build --preset fuzz -j $(jobs)
+	scripts/fuzz $(FUZZ_SECONDS)
+
 .PHONY: lint
 lint: deps-build deps-lint ## clang-format, clang-tidy, layers, scripts: warnings are errors (CHECKS: some)
 	$(call configure,release)
@@ -66,7 +82,7 @@ demo: deps-test build ## see it work on a real OpenBao, in half a minute
 
 .PHONY: clean
 clean: ## remove all that was built or fetched
-	rm -rf build build-asan build-tsan build-debug build-coverage
+	rm -rf build build-asan build-tsan build-debug build-coverage build-fuzz
 
 # The same plugin with a higher version, to test an upgrade: one file compiled anew, and linked.
 .PHONY: $(next)
@@ -79,6 +95,6 @@ $(next): build
 	  cmake --build --preset release -j $(jobs) --target $(notdir $(plugin)); \
 	  mv $@.new $@; touch $@; }
 
-.PHONY: deps-build deps-test deps-lint
-deps-build deps-test deps-lint: deps-%:
+.PHONY: deps-build deps-test deps-lint deps-fuzz deps-coverage
+deps-build deps-test deps-lint deps-fuzz deps-coverage: deps-%:
 	@scripts/install-deps $*

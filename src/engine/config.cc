@@ -86,9 +86,7 @@ absl::StatusOr<Config> Parse(std::string_view text) {
           text));
   Config config;
   for (const DurationSetting& setting : kDurations) {
-    ASSIGN_OR_RETURN(const std::uint64_t seconds,
-                     mek::ReadNumber("config", document, setting.name));
-    config.*setting.member = absl::Seconds(static_cast<std::int64_t>(seconds));
+    ASSIGN_OR_RETURN(config.*setting.member, mek::ReadSeconds("config", document, setting.name));
   }
   ASSIGN_OR_RETURN(const std::string activation, mek::ReadString("config", document, kActivation));
   config.stages = activation == "staged";

@@ -134,6 +134,14 @@ absl::StatusOr<std::uint64_t> ReadNumber(std::string_view what, const base::Json
   return *number;
 }
 
+absl::StatusOr<absl::Duration> ReadSeconds(std::string_view what, const base::Json& document,
+                                           std::string_view member) {
+  constexpr std::uint64_t kMost = std::uint64_t{100} * 365 * 24 * 60 * 60;
+  ASSIGN_OR_RETURN(const std::uint64_t seconds, ReadNumber(what, document, member));
+  if (seconds > kMost) return Damaged(what, Cat(member, " is more than 100 years"));
+  return absl::Seconds(static_cast<std::int64_t>(seconds));
+}
+
 absl::StatusOr<absl::Time> ReadTime(std::string_view what, const base::Json& document,
                                     std::string_view member) {
   ASSIGN_OR_RETURN(const std::string text, ReadString(what, document, member));

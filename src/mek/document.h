@@ -43,6 +43,9 @@ absl::StatusOr<std::string> ReadString(std::string_view what, const base::Json& 
                                        std::string_view member);
 absl::StatusOr<std::uint64_t> ReadNumber(std::string_view what, const base::Json& document,
                                          std::string_view member);
+// A whole number of seconds, up to 100 years.
+absl::StatusOr<absl::Duration> ReadSeconds(std::string_view what, const base::Json& document,
+                                           std::string_view member);
 absl::StatusOr<absl::Time> ReadTime(std::string_view what, const base::Json& document,
                                     std::string_view member);
 bool HasMember(const base::Json& document, std::string_view member);

@@ -104,11 +104,35 @@ TEST(ArchiveEntry, RefusesWhatIsWellSealedButNotAnEntry) {
       {Cat("[", key("keys", jwk, "lost"), "]"), "reason is neither"},
       {Cat("[", key("keys", jwk, "dropped"), ",", key("keys", jwk, "dropped"), "]"),
        "a set stands in it twice"}};
+  const auto with = [&](std::string_view member, base::Json value) {
+    base::Json whole = *base::ParseJson(key("keys", jwk, "dropped"));
+    whole[base::JsonString(member)] = std::move(value);
+    return Cat("[", Dump(whole), "]");
+  };
+  EXPECT_THAT(parse(with("jwk", 7)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("jwk is missing or not a string")));
+  EXPECT_THAT(parse(with("reason", nullptr)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("reason is missing")));
+  EXPECT_THAT(parse(with("dropped_time", base::JsonText("today"))),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("dropped_time is not a time")));
+  EXPECT_THAT(parse(with("dropped_by_version", -1)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("dropped_by_version is missing")));
   for (const auto& [keys, message] : kCases) {
     EXPECT_THAT(parse(keys),
                 StatusIs(absl::StatusCode::kDataLoss,
                          AllOf(HasSubstr(std::string(message)), Not(HasSubstr("oct")))));
   }
+}
+
+TEST(ArchiveEntry, RefusesAnEntryWithoutAKidAndATimeThatCannotBeReadBack) {
+  EXPECT_THAT(
+      ArchiveEntry::Parse("a", WriteDocument(1, *base::ParseJson(R"({"keys":[]})"))->view()),
+      StatusIs(absl::StatusCode::kDataLoss, HasSubstr("kid is missing")));
+  ArchiveEntry entry("a");
+  ASSERT_THAT(
+      entry.Add({Set::kKeys, MakeJwk("a", 1)}, absl::InfiniteFuture(), 1, DropReason::kDropped),
+      IsOk());
+  EXPECT_THAT(entry.Serialize(), StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
 }
 
 TEST(ArchiveEntry, NoticesEveryCutAndEveryFlippedBit) {

@@ -81,6 +81,7 @@ TEST(Document, ThatIsDamagedIsDataLoss) {
       {R"({"schema":1,"a":"hunter2"})", "checksum is missing"},
       {good.substr(0, good.size() - 1), "not valid JSON"},
       {good + " ", "checksum is missing"},
+      {good.substr(0, good.size() - 3) + "\" }", "checksum is missing"},
       {good + std::string(1, '\0'), "not valid JSON"},
       {Write(0, "{}"), "its schema is none that ever was"},
       {std::string(1000, '['), "deeper than 64"}};
@@ -119,6 +120,20 @@ TEST(Document, TimesAreRfc3339InUtcWithNanoseconds) {
                                absl::FromCivil(absl::CivilYear(0), absl::UTCTimeZone())}) {
     EXPECT_THAT(TimeJson(bad), StatusIs(absl::StatusCode::kInternal, HasSubstr("years 1 to 9999")));
   }
+}
+
+TEST(Document, SecondsAreBoundedSoThatTheyAreADuration) {
+  const base::Json document =
+      *base::ParseJson(R"({"zero":0,"most":3153600000,"more":3153600001,"max":18446744073709551615,
+                           "negative":-1})");
+  EXPECT_EQ(*ReadSeconds("v", document, "zero"), absl::ZeroDuration());
+  EXPECT_EQ(*ReadSeconds("v", document, "most"), absl::Hours(24 * 365 * 100));
+  for (const std::string_view bad : {"more", "max"}) {
+    EXPECT_THAT(ReadSeconds("v", document, bad),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("is more than 100 years")));
+  }
+  EXPECT_THAT(ReadSeconds("v", document, "negative"),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("negative is missing or")));
 }
 
 TEST(Document, RefusesToWriteWhatItCouldNotReadBack) {

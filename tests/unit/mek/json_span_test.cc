@@ -75,7 +75,7 @@ TEST(StringText, DecodesOnlyWhatHasEscapes) {
   EXPECT_TRUE(scratch.empty());
   EXPECT_EQ(StringText(R"("k\u0065y\"")", scratch), "key\"");
   EXPECT_EQ(StringText("\"\"", scratch), "");
-  for (const std::string_view other : {"7", "[\"a\"]", "null", "\"", "", "\"\\x\""}) {
+  for (const std::string_view other : {"7", "[\"a\"]", "null", "\"", "", "\"x", "x\"", "\"\\x\""}) {
     EXPECT_EQ(StringText(other, scratch), std::nullopt) << other;
   }
 }

@@ -141,6 +141,8 @@ TEST(Record, IsAnObjectOfFields) {
   for (const std::string_view text : {"[]", "7", "null", "\"x\""}) {
     EXPECT_THAT(Record::Parse(*base::ParseJson(text)),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a JSON object")));
+    EXPECT_THAT(Record::ParseText(text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a JSON object")));
   }
 }
 

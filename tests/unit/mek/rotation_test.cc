@@ -91,6 +91,10 @@ TEST(Init, IsARecordOfOneKeyAsTheBootstrapMakesIt) {
   ExpectReadsBack(record);
   EXPECT_THAT(Init(NewKey{"a/b", K(1), K(2)}),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("form")));
+  EXPECT_THAT(Init(NewKey{"a", base::SecretBytes(33), K(1)}),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("form")));
+  EXPECT_THAT(Rotate(record, NewKey{"a/b", K(1), K(2)}),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("form")));
   EXPECT_THAT(Init(NewKey{"a", K(1), base::SecretBytes(31)}),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("form")));
 }

@@ -137,6 +137,8 @@ TEST(VersionDoc, RefusesToWriteWhatItCouldNotReadBack) {
               StatusIs(absl::StatusCode::kInternal, HasSubstr("a marked kid is no kid")));
   EXPECT_THAT(status([](VersionDoc& doc) { doc.reason = "\xff"; }),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.created_time = absl::InfinitePast(); }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
   EXPECT_THAT(status([](VersionDoc& doc) { doc.effective_time = absl::InfiniteFuture(); }),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
 }
@@ -187,6 +189,7 @@ TEST(VersionDoc, NamesThePartThatIsWrong) {
                 {"requests", "", "requests is missing"},
                 {"requests", "{}", "requests is missing, not an array"},
                 {"requests", "[7]", "a request is not a JSON object"},
+                {"requests", R"([{"version":7}])", "id is missing"},
                 {"requests", "[{\"id\":\"x\"}]", "version is missing"}};
   for (const auto& bad : kCases) {
     EXPECT_THAT(with(bad.member, bad.value),
@@ -194,6 +197,22 @@ TEST(VersionDoc, NamesThePartThatIsWrong) {
                          AllOf(HasSubstr("version 2"), HasSubstr(std::string(bad.message)))))
         << bad.member;
   }
+}
+
+TEST(VersionDoc, WithMoreRequestsThanAreEverStoredIsDamaged) {
+  base::Json body = *base::ParseJson(Text(FullDoc()));
+  body.erase("schema");
+  body.erase("sha256");
+  const auto with = [&](std::size_t requests) {
+    body["requests"] = base::Json::array();
+    for (std::size_t i = 0; i < requests; ++i) {
+      body["requests"].push_back(*base::ParseJson(R"({"id":"x","version":1})"));
+    }
+    return Parse(WriteDocument(1, body)->view()).status();
+  };
+  EXPECT_THAT(with(kMaxRequestStamps), IsOk());
+  EXPECT_THAT(with(kMaxRequestStamps + 1),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("too long")));
 }
 
 TEST(VersionDoc, OfANewerSchemaIsRefusedPolitely) {
