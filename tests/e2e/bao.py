@@ -349,12 +349,15 @@ class Server:
             split = 3
         return self.cli(*args[:split], "-format=json", *args[split:], token=token).ok().json
 
-    def http(self, method: str, path: str, body: Any = None, token: str | None = None) -> Reply:
+    def http(self, method: str, path: str, body: Any = None, token: str | None = None, *,
+             wrap_ttl: str = "", timeout: float = 60) -> Reply:
         """One API request. `path` is what follows /v1/; LIST and PATCH work as in KV v2."""
         headers = {"X-Vault-Token": self.token if token is None else token}
         if method == "PATCH":
             headers["Content-Type"] = "application/merge-patch+json"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        if wrap_ttl:
+            headers["X-Vault-Wrap-TTL"] = wrap_ttl
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
             payload = body if isinstance(body, (str, type(None))) else json.dumps(body)
             connection.request(method, f"/v1/{path}", payload, headers)

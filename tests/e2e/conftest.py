@@ -52,10 +52,10 @@ def dev_server(binary: pathlib.Path) -> Iterator[Server]:
 
 @pytest.fixture
 def mek(dev_server: Server) -> Iterator[Mek]:
-    """A fresh, empty engine at mek/."""
-    dev_server.cli("secrets", "enable", "mek").ok()
+    """A fresh, empty engine at mek/. By HTTP: the CLI takes a tenth of a second to start."""
+    dev_server.http("POST", "sys/mounts/mek", {"type": "mek"}).ok()
     yield Mek(dev_server)
-    dev_server.cli("secrets", "disable", "mek").ok()
+    dev_server.http("DELETE", "sys/mounts/mek").ok()
 
 
 @pytest.fixture
