@@ -229,6 +229,8 @@ class Server:
             storage "raft" {{
               path    = "{self.home}/raft"
               node_id = "one"
+              # Elections take a second, not five: half of a short test's time.
+              performance_multiplier = 1
             }}
             listener "tcp" {{
               address         = "127.0.0.1:{self.port}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import records
 from bao import Reply, Server
 
 SECRET = "encryption/keys/stored_data"
+_OPERATIONS = {"get": "read", "post": "write", "patch": "patch", "delete": "delete"}
 
 
 class Mek:
@@ -64,6 +66,23 @@ class Mek:
         live = self.read(f"data/{SECRET}")
         assert live.status in (200, 404), live
         return live.data, self.list("versions").data.get("keys", [])
+
+    def served_paths(self) -> dict[str, set[str]]:
+        """The paths in the engine's OpenAPI document, each parameter as {}, with their operations."""
+        document = self.server.http("GET", "sys/internal/specs/openapi").ok().body
+        found: dict[str, set[str]] = {}
+        for path, item in document["paths"].items():
+            if not path.startswith(f"/{self.mount}/"):
+                continue
+            name = re.sub(r"\{[^}]*\}", "{}", path.removeprefix(f"/{self.mount}/").rstrip("/"))
+            served = found.setdefault(name, set())
+            for method in _OPERATIONS.keys() & item.keys():
+                # A list is a get with a parameter `list`, by which the host doesn't say if there is a read.
+                marks = {parameter["name"] for parameter in item[method].get("parameters", [])}
+                lists = method == "get" and "list" in marks
+                served.add("list" if lists else _OPERATIONS[method])
+        assert "rotate" in found, sorted(found)
+        return found
 
 
 def backup_of(data: records.Fields, version: int = 1) -> str:

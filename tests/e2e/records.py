@@ -95,6 +95,22 @@ def text_of(record: Fields, name: str) -> str:
     return base64.b64decode(record[name], validate=True).decode() if name in SETS else record[name]
 
 
+def forms_of_keys(record: Fields) -> set[bytes]:
+    """Every form in which a key could stand somewhere: its bytes, their hex, base64 and base64url, and each of
+    these texts inside more base64, at any of its three alignments."""
+    found = set()
+    for _, _, k in pairs_of(record):
+        raw = base64.urlsafe_b64decode(k + "=" * (-len(k) % 4))
+        texts = {k.encode(), base64.b64encode(raw).rstrip(b"="), raw.hex().encode()}
+        found |= texts | {raw, raw.hex().upper().encode()}
+        for text in texts | {raw}:
+            for shift in range(3):
+                # The characters that depend on the text alone, without those shared with its neighbours.
+                inside = base64.b64encode(b"x" * shift + text)[4 if shift else 0:-4]
+                found |= {inside, inside.translate(bytes.maketrans(b"+/", b"-_"))}
+    return found
+
+
 _SPACE = re.compile(r"[ \t\r\n]*")
 _scan = json.JSONDecoder().raw_decode
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,24 +123,6 @@ REQUESTS = {
     "delete": [("DELETE", "")],
 }
 WITH_BODY = ("POST", "PUT", "PATCH")
-METHODS = {"get": "read", "post": "write", "patch": "patch", "delete": "delete"}  # in the document
-
-
-def served_paths(mek: Mek) -> dict[str, set[str]]:
-    """The paths in the engine's OpenAPI document, parameters as {}, with their operations."""
-    document = mek.server.http("GET", "sys/internal/specs/openapi").ok().body
-    found: dict[str, set[str]] = {}
-    for path, item in document["paths"].items():
-        if not path.startswith("/mek/"):
-            continue
-        served = found.setdefault(re.sub(r"\{[^}]*\}", "{}", path.removeprefix("/mek/").rstrip("/")), set())
-        for method, operation in METHODS.items():
-            if method not in item:
-                continue
-            # A list is a get with a parameter `list`: the document doesn't say whether there is a read too.
-            marks = {parameter["name"] for parameter in item[method].get("parameters", [])}
-            served.add("list" if method == "get" and "list" in marks else operation)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +156,7 @@ def test_each_policy_allows_just_its_operations(rotated: Mek, tokens: dict[str, 
 
 
 def test_each_path_has_a_row(mek: Mek) -> None:
-    served = served_paths(mek)
+    served = mek.served_paths()
     assert "rotate" in served, sorted(served)
     missing = sorted(set(served) - {row.path for row in ROWS})
     assert not missing, (
@@ -187,7 +168,7 @@ def test_each_path_has_a_row(mek: Mek) -> None:
 def test_each_policy_allows_just_its_rows(rotated: Mek, tokens: dict[str, str], wrap_ttl: str) -> None:
     """Every policy on every path with every operation; `default` and root show that the table can fail."""
     before = rotated.snapshot()
-    served = served_paths(rotated)
+    served = rotated.served_paths()
     tokens = tokens | {"default": rotated.server.token_for("default"), "root": rotated.server.token}
     wrong = []
     for row in ROWS:
