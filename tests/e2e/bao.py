@@ -119,13 +119,13 @@ class Reply:
 
 
 class Server:
-    """One `bao server` on 127.0.0.1. Not for use from several threads."""
+    """One `bao server` on 127.0.0.1. Requests may come from several threads, all else from one."""
 
     running: list[Server] = []
 
     def __init__(self, storage: str, plugins: Mapping[str, pathlib.Path], settings: str = "",
                  install: Mapping[str, pathlib.Path] | None = None, initialises_itself: bool = False,
-                 log_level: str = "debug"):
+                 log_level: str = "debug", node: str = "one"):
         if storage not in ("dev", "raft"):
             raise ValueError(storage)
         self.storage = storage
@@ -135,6 +135,8 @@ class Server:
         self._install = dict(plugins) | dict(install or {})
         self._initialises_itself = initialises_itself
         self._log_level = log_level
+        self.node = node
+        self.port = 0
         self._unseal_key = ""
         self.log_mark = 0
         self._stack = contextlib.ExitStack()
@@ -148,13 +150,13 @@ class Server:
     @classmethod
     def raft(cls, plugins: Mapping[str, pathlib.Path], settings: str = "",
              install: Mapping[str, pathlib.Path] | None = None,
-             initialises_itself: bool = False) -> Server:
+             initialises_itself: bool = False, node: str = "one") -> Server:
         """One node on disk, initialised and unsealed, each plugin registered by its SHA-256.
 
         `settings` is more server configuration, `install` more binaries for the plugin directory.
-        With `initialises_itself` the server is only started: `settings` do the rest.
+        With `initialises_itself` the server is only started: `settings` do the rest, or `join`.
         """
-        return cls("raft", plugins, settings, install, initialises_itself)
+        return cls("raft", plugins, settings, install, initialises_itself, node)
 
     # Life -------------------------------------------------------------------------------------
 
@@ -194,9 +196,14 @@ class Server:
         self._stack.close()
 
     def start(self) -> None:
-        """Starts the process; on raft it is then sealed, unless `unseal` follows."""
+        """Starts the process, at the port it had before; on raft it is then sealed, unless `unseal` follows.
+
+        From the main thread only: when a thread ends, what it has started is told to end too.
+        """
+        first = self.port == 0
         for _ in range(5):
-            self.port = _free_port_pair()
+            if first:
+                self.port = _free_port_pair()
             self.address = f"http://127.0.0.1:{self.port}"
             before = len(self.log())
             self._spawn()
@@ -228,9 +235,11 @@ class Server:
         config.write_text(f"""
             storage "raft" {{
               path    = "{self.home}/raft"
-              node_id = "one"
-              # Elections take a second, not five: half of a short test's time.
-              performance_multiplier = 1
+              node_id = "{self.node}"
+              # Elections take a second, not five, and a node that joins votes soon: else half of a test's time.
+              performance_multiplier       = 1
+              autopilot_update_interval    = "200ms"
+              autopilot_reconcile_interval = "500ms"
             }}
             listener "tcp" {{
               address         = "127.0.0.1:{self.port}"
@@ -264,12 +273,18 @@ class Server:
         self.token, self._unseal_key = keys["root_token"], keys["keys"][0]
         self.unseal()
 
+    def join(self, member: Server) -> None:
+        """Becomes a further node of that one's cluster, unsealed."""
+        self.token, self._unseal_key = member.token, member._unseal_key
+        self.http("POST", "sys/storage/raft/join", {"leader_api_addr": member.address}).ok()
+        self.unseal()
+
     def unseal(self) -> None:
         self.http("PUT", "sys/unseal", {"key": self._unseal_key}).ok()
         wait_until(self._mounts_answer, "the node is active")
 
     def restart(self) -> None:
-        """A clean stop and a new start, unsealed, at another port."""
+        """A clean stop and a new start, unsealed."""
         self.stop()
         self.start()
         self.unseal()

@@ -1,0 +1,249 @@
+"""Three nodes: requests through standbys, and the loss of the active node amid rotations."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pathlib
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import records
+from bao import Server, wait_until
+from cluster import Cluster
+from history import Clients, check, rounds, seeded, what_is_broken
+from mek import SECRET, Mek
+from records import SAMPLES
+from test_raft import next_binary, version_of  # noqa: F401: a fixture
+
+BOOTSTRAPPED = SAMPLES["good_bootstrapped"].data
+
+
+@pytest.fixture(scope="module")
+def cluster(binary: pathlib.Path) -> Iterator[Cluster]:
+    with Cluster({"mek": binary}) as cluster:
+        cluster.leader().http("POST", "sys/mounts/keep-alive", {"type": "mek"}).ok()
+        yield cluster
+
+
+@pytest.fixture
+def engines(cluster: Cluster) -> Iterator[list[Mek]]:
+    """A fresh engine with one version, as each node shows it; the active node first."""
+    with mounted(cluster) as mount:
+        yield [Mek(node, mount) for node in (cluster.leader(), *cluster.standbys())]
+
+
+_mounts = itertools.count(1)
+
+
+@contextlib.contextmanager
+def mounted(cluster: Cluster) -> Iterator[str]:
+    """A fresh engine with one version, which every node has; at a path of its own."""
+    mount = f"mek{next(_mounts)}"
+    leader = cluster.leader()
+    leader.http("POST", f"sys/mounts/{mount}", {"type": "mek"}).ok()
+    engine = Mek(leader, mount)
+    engine.write("config", max_versions=10000).ok()
+    engine.import_record(BOOTSTRAPPED)
+    wait_until(lambda: all(has_version(Mek(node, mount), 1) for node in cluster.nodes),
+               "every node has version 1")
+    yield mount
+    cluster.wait_until_whole()
+    cluster.leader().http("DELETE", f"sys/mounts/{mount}").ok()
+
+
+def has_version(mek: Mek, version: int) -> bool:
+    reply = mek.read(f"data/{SECRET}")
+    return reply.status == 200 and reply.data["metadata"]["version"] == version
+
+
+# Through standbys ---------------------------------------------------------------------------------
+
+
+def test_each_write_through_a_standby_is_done_once(engines: list[Mek]) -> None:
+    active, *standbys = engines
+    version = 1
+    for standby in standbys:
+        for path, fields in (("rotate", {"reason": "x"}), ("rollback", {"version": 1}),
+                             ("import", {"force": True} | BOOTSTRAPPED)):
+            reply = standby.write(path, cas=version, **fields) if path != "import" else \
+                standby.write(path, **fields)
+            assert reply.ok().data["version"] == version + 1
+            version += 1
+            assert active.version() == version
+        assert standby.put(BOOTSTRAPPED, cas=version).ok().data["version"] == version + 1
+        assert standby.patch({"note": "x"}, cas=version + 1).ok().data["version"] == version + 2
+        version += 2
+        assert active.version() == version
+        assert standby.write("rotate", dry_run=True).ok().data["current_kid"] == active.record()["current_kid"]
+        standby.write("config", max_versions=9000 + version).ok()
+        assert active.read("config").ok().data["max_versions"] == 9000 + version
+        assert active.version() == version
+    assert active.list("versions").ok().data["keys"] == [str(number) for number in range(1, version + 1)]
+
+
+def test_a_standby_knows_of_a_write_as_soon_as_it_is_answered(engines: list[Mek]) -> None:
+    """What decides a write, and `status`, is the active node's state: a standby's own may be behind."""
+    version = 1
+    for turn in range(rounds(30, 300)):
+        writer, reader = engines[turn % 3], engines[(turn + 1) % 3]
+        assert writer.write("rotate", cas=version).ok().data["version"] == version + 1
+        version += 1
+        status = reader.status()
+        assert status["version"] == version
+        assert reader.write("rotate", dry_run=True, cas=version).status == 200
+        assert reader.write("rotate", cas=version - 1).status == 400
+    assert engines[0].version() == version
+
+
+def test_a_standbys_errors_are_the_active_nodes(engines: list[Mek]) -> None:
+    active, *standbys = engines
+    before = active.snapshot()
+    for path, fields, status in (("rotate", {"cas": 7}, 400), ("rotate", {"csa": 1}, 400),
+                                 ("rollback", {"version": 9}, 404), ("rollback", {"version": 1}, 409),
+                                 ("init", {}, 409), ("import", dict(BOOTSTRAPPED), 409),
+                                 ("config", {"max_versions": "x"}, 400), (SECRET, dict(BOOTSTRAPPED), 400),
+                                 (f"destroy/{SECRET}", {"versions": [1]}, 400)):
+        answered = active.write(path, **fields)
+        assert answered.status == status, (path, answered)
+        for standby in standbys:
+            reply = standby.write(path, **fields)
+            assert (reply.status, reply.errors) == (answered.status, answered.errors), path
+    assert active.snapshot() == before
+
+
+def test_a_standby_serves_the_record_and_its_history(engines: list[Mek]) -> None:
+    active, *standbys = engines
+    active.write("rotate", reason="x").ok()
+    for standby in standbys:
+        wait_until(lambda: has_version(standby, 2), "the standby has version 2", 10)
+        for path in (f"data/{SECRET}", SECRET, f"metadata/{SECRET}", "versions/1", "versions/2", "config",
+                     f"data/{SECRET}?version=1"):
+            assert standby.read(path).ok().data == active.read(path).ok().data
+        assert standby.snapshot() == active.snapshot()
+        assert standby.read("verify").ok().data["result"] in ("ok", "warn")
+
+
+# Losing the active node ---------------------------------------------------------------------------
+
+
+def step_down(cluster: Cluster, _: random.Random, clients: Clients) -> None:
+    leader = cluster.leader()
+    leader.http("PUT", "sys/step-down").ok()
+    cluster.leader(other_than=leader)
+    clients.wait_for_acknowledged(3)
+
+
+def kill(cluster: Cluster, _: random.Random, clients: Clients) -> None:
+    leader = cluster.leader()
+    leader.kill()
+    cluster.leader(other_than=leader)
+    clients.wait_for_acknowledged(3)
+    wait_until(lambda: not leader.plugin_pids(), "the dead node's plugin has left", 5)
+    leader.start()
+    leader.unseal()
+    clients.wait_for_acknowledged(3)
+
+
+def pause(cluster: Cluster, random_: random.Random, clients: Clients) -> None:
+    """Long enough for another to take over, or a moment only; then it goes on as if nothing were."""
+    leader = cluster.leader()
+    os.kill(leader.pid(), signal.SIGSTOP)
+    try:
+        if random_.random() < 0.7:
+            cluster.leader(other_than=leader)
+            clients.wait_for_acknowledged(3)
+        else:
+            time.sleep(random_.uniform(0.1, 0.8))
+    finally:
+        os.kill(leader.pid(), signal.SIGCONT)
+    clients.wait_for_acknowledged(3)
+
+
+@pytest.mark.parametrize("event", [step_down, kill, pause], ids=lambda event: event.__name__)
+def test_no_acknowledged_rotation_is_lost_with_the_active_node(
+        cluster: Cluster, event: Callable[[Cluster, random.Random, Clients], None]) -> None:
+    random_ = seeded(event.__name__)
+    acknowledged = failed = 0
+    for number in range(rounds(2, 34)):
+        with mounted(cluster) as mount:
+            with Clients(cluster.nodes, mount=mount) as clients:
+                clients.wait_for_acknowledged(2)
+                time.sleep(random_.uniform(0, 0.3))
+                event(cluster, random_, clients)
+            cluster.wait_until_whole()
+            leader = Mek(cluster.leader(), mount)
+            check(leader, clients.seen)
+            for engine in (Mek(node, mount) for node in cluster.nodes):
+                wait_until(lambda: has_version(engine, leader.version()), "every node has the last version")
+                assert engine.snapshot() == leader.snapshot()
+                assert len(engine.server.plugin_pids()) <= 1, "a plugin was left behind"
+            assert clients.seen.reads > 0
+            acknowledged += len(clients.seen.acknowledged)
+            failed += clients.seen.failed
+    print(f"{event.__name__}: {number + 1} rounds, {acknowledged} rotations acknowledged, {failed} failed")
+
+
+# Versions side by side ----------------------------------------------------------------------------
+
+
+def running(node: Server) -> set[str]:
+    """The plugin binaries that a node runs."""
+    return {pathlib.Path(os.readlink(f"/proc/{pid}/exe")).name for pid in node.plugin_pids()}
+
+
+def test_a_rolling_upgrade_and_back_with_both_versions_at_work(
+        binary: pathlib.Path, next_binary: pathlib.Path) -> None:  # noqa: F811
+    old, new = version_of(binary), version_of(next_binary)
+    with Cluster({}, install={f"mek-{old}": binary, f"mek-{new}": next_binary}) as cluster:
+        cluster.leader().register("mek", binary, old)
+        cluster.leader().register("mek", next_binary, new)
+        leader = cluster.leader()
+        leader.http("POST", "sys/mounts/mek", {"type": "mek", "config": {"plugin_version": old}}).ok()
+        Mek(leader).import_record(BOOTSTRAPPED)
+        version = 1
+
+        def use_every_node() -> None:
+            nonlocal version
+            for node in cluster.nodes:
+                reply = Mek(node).write("rotate", cas=version).ok().data
+                version += 1
+                assert reply["version"] == Mek(node).status()["version"] == version
+            for node in cluster.nodes:
+                wait_until(lambda: has_version(Mek(node), version), "every node has the last version")
+                assert not what_is_broken(Mek(node).record())
+                assert records.kids_of(Mek(node).record(), "keys")[0] == reply["current_kid"]
+
+        wait_until(lambda: all(running(node) == {f"mek-{old}"} for node in cluster.nodes), "all run the old one")
+        use_every_node()
+        for wanted, before in ((new, old), (old, new)):
+            cluster.leader().http("POST", "sys/mounts/mek/tune", {"plugin_version": wanted}).ok()
+            # The standbys first, then the active node, as one upgrades a cluster.
+            for node in (*cluster.standbys(), cluster.leader()):
+                mixed = {frozenset(running(other)) for other in cluster.nodes}
+                assert frozenset({f"mek-{before}"}) in mixed
+                use_every_node()
+                node.restart()
+                cluster.wait_until_whole()
+                assert running(node) == {f"mek-{wanted}"}
+                use_every_node()
+            assert all(running(node) == {f"mek-{wanted}"} for node in cluster.nodes)
+        keys = Mek(cluster.leader()).record()
+        assert len(records.kids_of(keys, "keys")) == version
+
+
+def test_a_reload_on_each_node_keeps_everything(cluster: Cluster, engines: list[Mek]) -> None:
+    version = 1
+    for node in cluster.nodes:
+        before = node.plugin_pids()
+        node.http("POST", "sys/plugins/reload/backend", {"plugin": "mek"}).ok()
+        (now,) = node.plugin_pids()
+        assert now not in before
+        for engine in engines:
+            assert engine.write("rotate", cas=version).ok().data["version"] == version + 1
+            version += 1
