@@ -136,6 +136,7 @@ class Server:
         self._initialises_itself = initialises_itself
         self._log_level = log_level
         self.node = node
+        self.alone = True  # a node of a cluster may be a standby
         self.port = 0
         self._unseal_key = ""
         self.log_mark = 0
@@ -276,12 +277,14 @@ class Server:
     def join(self, member: Server) -> None:
         """Becomes a further node of that one's cluster, unsealed."""
         self.token, self._unseal_key = member.token, member._unseal_key
+        self.alone = member.alone = False
         self.http("POST", "sys/storage/raft/join", {"leader_api_addr": member.address}).ok()
         self.unseal()
 
     def unseal(self) -> None:
         self.http("PUT", "sys/unseal", {"key": self._unseal_key}).ok()
-        wait_until(self._mounts_answer, "the node is active")
+        wait_until(lambda: (not self.alone or self._gets("sys/health")) and self._mounts_answer(),
+                   "the node is active, or at least answers")
 
     def restart(self) -> None:
         """A clean stop and a new start, unsealed."""

@@ -46,6 +46,7 @@ class Seen:
 
     acknowledged: list[Acknowledged] = field(default_factory=list)
     failed: int = 0  # 5xx, dropped connections, time-outs: done or not, the client can't know
+    asked: int = 0
     reads: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -57,14 +58,14 @@ class Clients:
     """
 
     def __init__(self, servers: Sequence[Server], rotators: int = 3, readers: int = 1,
-                 mount: str = "mek", pause: float = 0.02, timeout: float = 3):
+                 mount: str = "mek", pause: float = 0.02, timeout: float = 3, seen: Seen | None = None):
         self._servers = servers
         self._mount = mount
         self._pause = pause
         self._timeout = timeout
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self.seen = Seen()
+        self.seen = seen or Seen()
         self._threads = [threading.Thread(target=self._guarded, args=(self._rotate, number), daemon=True)
                          for number in range(rotators)]
         self._threads += [threading.Thread(target=self._guarded, args=(self._read, number), daemon=True)
@@ -155,12 +156,15 @@ class Clients:
     def _ask(self, turn: int, method: str, path: str, body: dict | None = None):
         """The answer, or nothing if the server or the connection failed: a client may then retry."""
         server = self._servers[turn % len(self._servers)]
+        with self._lock:
+            self.seen.asked += 1
         try:
             reply = server.http(method, f"{self._mount}/{path}", body, timeout=self._timeout)
         except (OSError, http.client.HTTPException, ValueError):
             self._failed()
             return None
-        if reply.status >= 500 or reply.status == 307:  # the standby can't forward: ask the active one
+        # The host's own: a standby that can't forward; a node that has just been unsealed.
+        if reply.status >= 500 or reply.status == 307 or "no handler for route" in reply.text:
             self._failed()
             return None
         return reply
