@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -18,6 +19,8 @@
 
 namespace goplugin {
 namespace {
+
+constexpr int kLargeBlock = 1 << 20;
 
 bool MayLockWithoutLimit() {
   rlimit limit = {};
@@ -53,6 +56,11 @@ absl::Status LockMemoryIfAsked(const Environment& environment) {
     return ErrnoError("memory is not locked and may be swapped out");
   }
   return absl::OkStatus();
+}
+
+void GiveLargeBlocksBack() {
+  // Once set, the limit no longer grows with the blocks that are freed.
+  mallopt(M_MMAP_THRESHOLD, kLargeBlock);
 }
 
 void ForgetLibrarySettings() {

@@ -1,5 +1,6 @@
-// What a plugin changes in its own process, so that key material doesn't leave it and signals meant
-// for its host don't end it. All of it is for the start of main, before there are other threads.
+// What a plugin changes in its own process, so that key material doesn't leave it, signals meant for
+// its host don't end it, and memory is given back. All of it is for the start of main, before there
+// are other threads.
 #ifndef GOPLUGIN_PROCESS_H_
 #define GOPLUGIN_PROCESS_H_
 
@@ -19,6 +20,10 @@ absl::Status ForbidDumps();
 // nothing locked, if a limit stands in the way: locking up to a limit would make later allocations
 // fail.
 absl::Status LockMemoryIfAsked(const Environment& environment);
+
+// A block of 1 MiB or more goes back to the system when it is freed. Otherwise glibc, once such
+// blocks have come and gone, keeps them: after some requests of 31 MiB half a gigabyte, for good.
+void GiveLargeBlocksBack();
 
 // The host's environment is inherited whole. Takes out what would steer our libraries: gRPC's
 // variables (traces that print payloads, cipher lists) and OpenSSL's configuration, which can load

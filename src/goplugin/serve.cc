@@ -86,6 +86,7 @@ absl::Status Run(const ServeConfig& config, const Environment& environment, base
   const pid_t parent = getppid();
   RETURN_IF_ERROR(ForbidDumps());
   ForgetLibrarySettings();
+  GiveLargeBlocksBack();
   if (absl::Status status = LockMemoryIfAsked(environment); !status.ok()) {
     logger->Warn(base::ToStd(status.message()));
   }
