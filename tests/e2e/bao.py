@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -55,6 +56,23 @@ def plugin_binary() -> pathlib.Path:
     if not binary.exists():
         raise BaoError(f"{binary} is missing; run: make build")
     return binary
+
+
+def next_plugin_binary() -> pathlib.Path:
+    """The same engine with a higher version: MEK_PLUGIN_NEXT, else what `make test-e2e` leaves."""
+    built = PROJECT / "build" / "openbao-plugin-secrets-mek-next"
+    found = pathlib.Path(os.environ.get("MEK_PLUGIN_NEXT", built)).resolve()
+    if not found.exists():
+        raise BaoError(f"{found} is missing; run: make build/{built.name}")
+    return found
+
+
+def version_of(binary: pathlib.Path) -> str:
+    """A plugin's version, as the catalog writes it."""
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    number = re.search(r"\d+\.\d+\.\d+\S*", said)
+    assert number, said
+    return f"v{number[0]}"
 
 
 def wait_until(ready: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -125,7 +143,7 @@ class Server:
 
     def __init__(self, storage: str, plugins: Mapping[str, pathlib.Path], settings: str = "",
                  install: Mapping[str, pathlib.Path] | None = None, initialises_itself: bool = False,
-                 log_level: str = "debug", node: str = "one"):
+                 log_level: str = "debug", node: str = "one", cluster_port: int = 0):
         if storage not in ("dev", "raft"):
             raise ValueError(storage)
         self.storage = storage
@@ -136,6 +154,7 @@ class Server:
         self._initialises_itself = initialises_itself
         self._log_level = log_level
         self.node = node
+        self._cluster_port = cluster_port
         self.alone = True  # a node of a cluster may be a standby
         self.port = 0
         self._unseal_key = ""
@@ -151,13 +170,15 @@ class Server:
     @classmethod
     def raft(cls, plugins: Mapping[str, pathlib.Path], settings: str = "",
              install: Mapping[str, pathlib.Path] | None = None,
-             initialises_itself: bool = False, node: str = "one") -> Server:
+             initialises_itself: bool = False, node: str = "one", cluster_port: int = 0) -> Server:
         """One node on disk, initialised and unsealed, each plugin registered by its SHA-256.
 
         `settings` is more server configuration, `install` more binaries for the plugin directory.
         With `initialises_itself` the server is only started: `settings` do the rest, or `join`.
+        `cluster_port` is where other nodes shall find it, if not at its own port for that.
         """
-        return cls("raft", plugins, settings, install, initialises_itself, node)
+        return cls("raft", plugins, settings, install, initialises_itself, node=node,
+                   cluster_port=cluster_port)
 
     # Life -------------------------------------------------------------------------------------
 
@@ -197,7 +218,7 @@ class Server:
         self._stack.close()
 
     def start(self) -> None:
-        """Starts the process, at the port it had before; on raft it is then sealed, unless `unseal` follows.
+        """Starts the process, at the port it had before; on raft it is then sealed until `unseal`.
 
         From the main thread only: when a thread ends, what it has started is told to end too.
         """
@@ -237,7 +258,7 @@ class Server:
             storage "raft" {{
               path    = "{self.home}/raft"
               node_id = "{self.node}"
-              # Elections take a second, not five, and a node that joins votes soon: else half of a test's time.
+              # Elections take a second, not five, and a node that joins votes soon.
               performance_multiplier       = 1
               autopilot_update_interval    = "200ms"
               autopilot_reconcile_interval = "500ms"
@@ -248,7 +269,7 @@ class Server:
               tls_disable     = true
             }}
             api_addr         = "{self.address}"
-            cluster_addr     = "https://127.0.0.1:{self.port + 1}"
+            cluster_addr     = "https://127.0.0.1:{self._cluster_port or self.port + 1}"
             plugin_directory = "{self.plugin_dir}"
             {self._settings}
         """)

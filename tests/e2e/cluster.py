@@ -1,13 +1,102 @@
-"""Three OpenBao nodes on raft, on loopback: one active, two standbys that forward and serve reads."""
+"""Three OpenBao nodes on raft, on loopback: one active, two standbys that forward and serve reads. What they
+say to each other can be cut off."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import pathlib
+import re
+import socket
+import threading
 from collections.abc import Mapping
 
 from bao import Server, wait_until
+
+
+class Network:
+    """The way from each node to each other: a relay before every node's cluster port."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Server] = {}  # by the relay's port
+        self._listeners: list[socket.socket] = []
+        self._isolated: Server | None = None
+        self._whole = threading.Event()
+        self._whole.set()
+
+    def relay(self) -> int:
+        """A new relay's port; `nodes` says later to whom it leads."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self._listeners.append(listener)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener.getsockname()[1]
+
+    def isolate(self, node: Server) -> None:
+        """Nothing gets from or to this node, and nobody is told: as when a cable is pulled."""
+        self._isolated = node
+        self._whole.clear()
+
+    def heal(self) -> None:
+        self._isolated = None
+        self._whole.set()
+
+    def close(self) -> None:
+        self.heal()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        port = listener.getsockname()[1]
+        with contextlib.suppress(OSError):
+            while True:
+                connection, (_, peer_port) = listener.accept()
+                threading.Thread(target=self._relay, args=(connection, peer_port, port),
+                                 daemon=True).start()
+
+    def _relay(self, near: socket.socket, peer_port: int, port: int) -> None:
+        ends = (self._owner(peer_port, port), self.nodes.get(port))
+        with near, contextlib.suppress(OSError):
+            self._wait_while_cut(ends)
+            if ends[1] is None:
+                return
+            with socket.create_connection(("127.0.0.1", ends[1].port + 1)) as far:
+                back = threading.Thread(target=self._pump, args=(far, near, ends), daemon=True)
+                back.start()
+                self._pump(near, far, ends)
+                back.join()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, ends: tuple[Server | None, ...]) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self._wait_while_cut(ends):
+                    break  # the data was lost
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def _wait_while_cut(self, ends: tuple[Server | None, ...]) -> bool:
+        """Whether it had to wait."""
+        was_cut = False
+        while (isolated := self._isolated) is not None and isolated in ends:
+            was_cut = True
+            self._whole.wait(60)
+        return was_cut
+
+    def _owner(self, port: int, peer_port: int) -> Server | None:
+        """The node whose process has the connection from that port."""
+        line = rf"^ *\d+: \w+:{port:04X} \w+:{peer_port:04X} +(?:\S+ +){{6}}(\d+)"
+        found = re.search(line, pathlib.Path("/proc/net/tcp").read_text(), re.MULTILINE)
+        socket_file = f"socket:[{found[1]}]" if found else ""
+        for node in self.nodes.values():
+            with contextlib.suppress(OSError):
+                folder = pathlib.Path(f"/proc/{node.pid()}/fd")
+                if any(os.readlink(entry) == socket_file for entry in folder.iterdir()):
+                    return node
+        return None
 
 
 class Cluster:
@@ -20,27 +109,32 @@ class Cluster:
         self._size = size
         self._stack = contextlib.ExitStack()
         self.nodes: list[Server] = []
+        self.network = Network()
 
     def __enter__(self) -> Cluster:
         with contextlib.ExitStack() as failing:
             failing.callback(self._stack.close)
-            first = self._stack.enter_context(
-                Server.raft(self._plugins, install=self._install, node="node1"))
-            self.nodes.append(first)
+            self._stack.callback(self.network.close)
+            first = self._start(1, self._plugins)
             # A new node votes at once, not after ten seconds.
             first.http("POST", "sys/storage/raft/autopilot/configuration",
                        {"server_stabilization_time": "0s"}).ok()
             for number in range(2, self._size + 1):
-                node = self._stack.enter_context(Server.raft(
-                    {}, install=self._install, initialises_itself=True, node=f"node{number}"))
-                node.join(first)
-                self.nodes.append(node)
+                self._start(number, {}).join(first)
             self.wait_until_whole()
             failing.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _start(self, number: int, plugins: Mapping[str, pathlib.Path]) -> Server:
+        port = self.network.relay()
+        node = Server.raft(plugins, install=self._install, initialises_itself=number > 1,
+                           node=f"node{number}", cluster_port=port)
+        self.network.nodes[port] = node
+        self.nodes.append(self._stack.enter_context(node))
+        return node
 
     def leader(self, other_than: Server | None = None) -> Server:
         """The active node, as it says itself; waits for one."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import records
-from bao import BaoError, Server, plugin_binary
+from bao import BaoError, Server, next_plugin_binary, plugin_binary
 from mek import Mek
 
 
@@ -40,6 +40,12 @@ def _mark_logs() -> None:
 @pytest.fixture(scope="session")
 def binary() -> pathlib.Path:
     return plugin_binary()
+
+
+@pytest.fixture(scope="session")
+def next_binary() -> pathlib.Path:
+    """The same plugin with a higher version."""
+    return next_plugin_binary()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Clients that rotate and read while things break, and what must be true of a record's history after it."""
+"""Clients that rotate and read while things break, and what must be true of the history after it."""
 
 from __future__ import annotations
 
@@ -209,8 +209,8 @@ def check(mek: Mek, seen: Seen) -> None:
         assert kids.get(done.version) == done.kid, f"version {done.version} isn't what was acknowledged"
         for name in records.SETS:
             assert done.kid in records.kids_of(final, name)
-    earliest_ask_after = float("inf")
+    later_answered = float("inf")
     for done in sorted(seen.acknowledged, key=lambda one: one.version, reverse=True):
-        assert done.asked < earliest_ask_after, f"version {done.version} was asked for after a later one was done"
-        earliest_ask_after = min(earliest_ask_after, done.answered)
+        assert done.asked < later_answered, f"version {done.version} was asked for when a later one was done"
+        later_answered = min(later_answered, done.answered)
     assert mek.read("verify").ok().data["result"] in ("ok", "warn")

@@ -1,5 +1,5 @@
-"""Tools of one who has found the plugin's socket: TLS with and without certificates, raw HTTP/2 frames; and a
-plugin process of our own, whose host we are, to show that the right certificate does open the door."""
+"""Tools of one who has found the plugin's socket: TLS with and without certificates, raw HTTP/2 frames; and
+a plugin process of our own, whose host we are, to show that the right certificate does open the door."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+(DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE,
+ CONTINUATION) = range(10)
 END_STREAM, END_HEADERS = 1, 4
 NOBODY = 65534
 
@@ -82,7 +83,8 @@ def tls(path: pathlib.Path, certificate: Certificate | None = None,
         raise
 
 
-def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"", length: int | None = None) -> bytes:
+def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"",
+          length: int | None = None) -> bytes:
     """An HTTP/2 frame; `length` may lie."""
     size = len(payload) if length is None else length
     return struct.pack(">I", size)[1:] + struct.pack(">BBI", kind, flags, stream) + payload
@@ -138,9 +140,10 @@ def own_plugin(binary: pathlib.Path, folder: pathlib.Path, certificate: Certific
         tuple[int, pathlib.Path]]:
     """The pid and the socket of a plugin whose host has that certificate."""
     process = subprocess.Popen(
-        [binary], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder,
-        env={"VAULT_BACKEND_PLUGIN": "6669da05-b1c8-4f49-97d9-c8e5bed98e20", "PLUGIN_PROTOCOL_VERSIONS": "5",
-             "PLUGIN_UNIX_SOCKET_DIR": str(folder), "PLUGIN_CLIENT_CERT": certificate.pem})
+        [binary], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        cwd=folder, env={
+            "VAULT_BACKEND_PLUGIN": "6669da05-b1c8-4f49-97d9-c8e5bed98e20", "PLUGIN_PROTOCOL_VERSIONS": "5",
+            "PLUGIN_UNIX_SOCKET_DIR": str(folder), "PLUGIN_CLIENT_CERT": certificate.pem})
     with process:
         try:
             line = process.stdout.readline().decode()

@@ -77,7 +77,7 @@ class Mek:
             name = re.sub(r"\{[^}]*\}", "{}", path.removeprefix(f"/{self.mount}/").rstrip("/"))
             served = found.setdefault(name, set())
             for method in _OPERATIONS.keys() & item.keys():
-                # A list is a get with a parameter `list`, by which the host doesn't say if there is a read.
+                # A list is a get with a parameter `list`; whether there is a read too isn't said.
                 marks = {parameter["name"] for parameter in item[method].get("parameters", [])}
                 lists = method == "get" and "list" in marks
                 served.add("list" if lists else _OPERATIONS[method])

@@ -96,8 +96,8 @@ def text_of(record: Fields, name: str) -> str:
 
 
 def forms_of_keys(record: Fields) -> set[bytes]:
-    """Every form in which a key could stand somewhere: its bytes, their hex, base64 and base64url, and each of
-    these texts inside more base64, at any of its three alignments."""
+    """Every form in which a key could stand somewhere: its bytes, their hex, base64 and base64url, and each
+    of these texts inside more base64, at any of its three alignments."""
     found = set()
     for _, _, k in pairs_of(record):
         raw = base64.urlsafe_b64decode(k + "=" * (-len(k) % 4))

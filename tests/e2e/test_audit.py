@@ -85,8 +85,8 @@ def do_everything(mek: Mek, audit: Audit) -> None:
     assert mek.put(OTHER, cas=1).status == 400
     mek.patch({"note": "owned by platform"}).ok()
     mek.write("config", max_versions=50).ok()
-    for path in ("status", "verify", "config", "versions/1", f"data/{SECRET}", f"data/{SECRET}?version=1",
-                 SECRET, f"metadata/{SECRET}"):
+    for path in ("status", "verify", "config", "versions/1", f"data/{SECRET}",
+                 f"data/{SECRET}?version=1", SECRET, f"metadata/{SECRET}"):
         mek.read(path).ok()
     mek.server.http("GET", f"mek/data/{SECRET}", wrap_ttl="60s").ok()
     for path in ("versions", "metadata", "metadata/encryption", "metadata/encryption/keys"):
@@ -120,14 +120,14 @@ def test_no_key_stands_in_the_audit_file(mek: Mek, audit: Audit) -> None:
         pattern = re.escape(path).replace(re.escape("{}"), ".+")
         assert any(re.fullmatch(pattern, name) for name in audited), (
             f"do_everything in {__file__} doesn't use {path}: add what is new there")
-    reads = [entry for entry in entries if entry["type"] == "response"
-             and entry["request"]["path"] == f"mek/data/{SECRET}"
-             and entry["request"]["operation"] == "read" and (entry["response"].get("data") or {}).get("data")]
-    assert len(reads) >= 5
-    for entry in reads:
-        assert set(entry["response"]["data"]["data"]) >= set(records.FIELDS)
-        for value in entry["response"]["data"]["data"].values():
-            assert value.startswith("hmac-sha256:")
+    shown = [(entry["response"].get("data") or {}).get("data") for entry in entries
+             if entry["type"] == "response" and entry["request"]["operation"] == "read"
+             and entry["request"]["path"] == f"mek/data/{SECRET}"]
+    shown = [record for record in shown if record]
+    assert len(shown) >= 5
+    for record in shown:
+        assert set(record) >= set(records.FIELDS)
+        assert all(value.startswith("hmac-sha256:") for value in record.values())
 
     assert len(audit.secret) >= 6
     assert audit.found() == []

@@ -69,10 +69,11 @@ def mek(node: Server) -> Iterator[Mek]:
 
 
 def of_schema(document: bytes, schema: int) -> bytes:
-    """The document as a plugin would write it that has another schema: whole, with the right checksum."""
+    """The document as a plugin with another schema would write it: whole, with the right checksum."""
     text = document.decode()
     assert text.startswith('{"schema":1,') and json.loads(text)
-    body = text[:text.rindex(',"sha256":"')].replace('{"schema":1,', f'{{"schema":{schema},"new":"member",', 1)
+    body = text[:text.rindex(',"sha256":"')].removeprefix('{"schema":1,')
+    body = f'{{"schema":{schema},"new":"member",{body}'
     return f'{body},"sha256":"{hashlib.sha256(body.encode()).hexdigest()}"}}'.encode()
 
 
@@ -91,9 +92,10 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 LIVE = "versions/0000000002"
 # What changes the record, or reads it.
-REQUESTS = (("POST", "rotate", {}), ("POST", "rotate", {"dry_run": True}), ("POST", "rotate", {"force": True}),
-            ("POST", "rollback", {"version": 1}), ("POST", "init", {}),
-            ("POST", "import", {"force": True} | OTHER), ("POST", f"data/{SECRET}", {"data": BOOTSTRAPPED}),
+REQUESTS = (("POST", "rotate", {}), ("POST", "rotate", {"dry_run": True}),
+            ("POST", "rotate", {"force": True}), ("POST", "rollback", {"version": 1}), ("POST", "init", {}),
+            ("POST", "import", {"force": True} | OTHER),
+            ("POST", f"data/{SECRET}", {"data": BOOTSTRAPPED}),
             ("PATCH", f"data/{SECRET}", {"data": {"note": "x"}}), ("GET", f"data/{SECRET}", None),
             ("GET", SECRET, None), ("GET", "status", None), ("GET", "versions/2", None))
 
@@ -108,7 +110,8 @@ def test_a_damaged_live_version_is_neither_used_nor_overwritten(mek: Mek, damage
         reply = mek.server.http(method, f"mek/{path}", body)
         assert reply.status in (409, 500), (path, reply)
         said = " ".join(reply.errors)
-        assert "version 2" in said and ("newer" if damage == "newer schema" else "damaged") in said, (path, said)
+        assert "version 2" in said, (path, said)
+        assert ("newer" if damage == "newer schema" else "damaged") in said, (path, said)
         if damage == "newer schema":
             assert "upgrade" in said, "says what to do"
         assert not records.shows_secret(said, BOOTSTRAPPED)
@@ -143,7 +146,8 @@ def test_damaged_settings_stop_writes_and_not_readers(mek: Mek, damage: str) -> 
     whole = storage.get("config")
     storage.put("config", DAMAGES[damage](whole))
     before = storage.content()
-    for method, path, body in (("POST", "rotate", {}), ("POST", "config", {"max_versions": 7}), ("GET", "config", None)):
+    for method, path, body in (("POST", "rotate", {}), ("POST", "config", {"max_versions": 7}),
+                               ("GET", "config", None)):
         reply = mek.server.http(method, f"mek/{path}", body)
         assert reply.status in (409, 500) and "config" in reply.text, (path, reply)
     assert mek.record() == BOOTSTRAPPED
@@ -162,7 +166,7 @@ def test_a_damaged_archive_entry_is_named_and_kept(mek: Mek, damage: str) -> Non
     before = storage.content()[f"archive/{kid}"]
     verified = mek.read("verify").ok().data
     assert verified["result"] == "fail" and kid in json.dumps(verified)
-    # A rotation has nothing to do with it; what would bring the key back can't tell whether it is the same.
+    # A rotation has nothing to do with it.
     assert mek.record() == BOOTSTRAPPED
     mek.write("rotate").ok()
     assert storage.content()[f"archive/{kid}"] == before

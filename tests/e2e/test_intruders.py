@@ -1,5 +1,5 @@
-"""One who has found the plugin's socket, and one who sends too much: no call is served, nothing is changed,
-the plugin goes on, and needs no more memory or descriptors in the end."""
+"""One who has found the plugin's socket, and one who sends too much: no call is served, nothing is
+changed, the plugin goes on, and needs no more memory or descriptors in the end."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ import intruder
 import records
 from bao import Server, wait_until
 from history import rounds, seeded
-from intruder import Certificate, frame, receive, send
+from intruder import (CONTINUATION, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
+                      PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, Certificate, frame, receive, send)
 from mek import SECRET, Mek
 from records import SAMPLES
 
 BOOTSTRAPPED = SAMPLES["good_bootstrapped"].data
 MIB = 1 << 20
-# Memory beyond what the plugin had before: during an attack, and after it (small blocks stay with the process, for
-# its next use). The same attack again may add next to nothing.
+# Memory beyond what the plugin had before: during an attack, and after it (small blocks stay with the
+# process, for its next use). The same attack again may add next to nothing.
 DURING = 320 * MIB
 KEPT = 160 * MIB
 AGAIN = 24 * MIB
@@ -142,7 +143,7 @@ def opened(target: Target, innermost: pathlib.Path) -> Iterator[None]:
 
 def is_no_call_served(connection: Any) -> None:
     """Whatever comes back, it isn't HTTP/2: a server that lets one in sends its settings first."""
-    send(connection, intruder.PREFACE + frame(intruder.SETTINGS) + intruder.health_call())
+    send(connection, PREFACE + frame(SETTINGS) + intruder.health_call())
     assert receive(connection) == b""
 
 
@@ -170,7 +171,7 @@ def test_old_tls_is_refused(target: Target, stranger: Certificate, version: ssl.
 
 
 def test_plaintext_is_refused(target: Target) -> None:
-    for data in (intruder.PREFACE + frame(intruder.SETTINGS) + intruder.health_call(),
+    for data in (PREFACE + frame(SETTINGS) + intruder.health_call(),
                  b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
         with intruder.connect(target.socket) as connection:
             send(connection, data)
@@ -242,7 +243,7 @@ def test_2000_connections_held_open(target: Target) -> None:
                 assert time.monotonic() - asked < 5
             assert intruder.rss(target.pid) - before < DURING
             # Ours see the end that the plugin made.
-            wait_until(lambda: intruder.descriptors(target.pid) < 200, "silent connections are closed", 30)
+            wait_until(lambda: intruder.descriptors(target.pid) < 200, "the silent are cut off", 30)
             assert receive(connections[0]) == b""
         if wave == 0:
             first = intruder.rss(target.pid)
@@ -255,49 +256,50 @@ def test_2000_connections_held_open(target: Target) -> None:
 def malformed() -> dict[str, bytes]:
     """What an HTTP/2 server may be sent, by name, after the preface unless it is one."""
     block = intruder.header_block("/grpc.health.v1.Health/Check")
-    start = intruder.PREFACE + frame(intruder.SETTINGS)
-    opened_ = [frame(intruder.HEADERS, intruder.END_HEADERS, number, block) for number in range(1, 4001, 2)]
+    start = PREFACE + frame(SETTINGS)
+    opened_ = [frame(HEADERS, END_HEADERS, number, block) for number in range(1, 4001, 2)]
     return {
         "no preface": b"\0" * 100,
         "HTTP/1": b"POST /pb.Backend/HandleRequest HTTP/1.1\r\n\r\n",
-        "half a preface": intruder.PREFACE[:10] + b"\xff" * 50,
-        "data on stream 0": start + frame(intruder.DATA, 0, 0, b"x"),
-        "headers on stream 0": start + frame(intruder.HEADERS, 4, 0, block),
-        "headers on an even stream": start + frame(intruder.HEADERS, 4, 2, block),
-        "a stream again": start + frame(intruder.HEADERS, 5, 1, block) * 2,
-        "a frame of 16 MiB": start + frame(intruder.DATA, 0, 1, b"", (1 << 24) - 1) + b"x" * MIB,
-        "settings of 5 bytes": start + frame(intruder.SETTINGS, 0, 0, b"12345"),
-        "an acknowledgement with content": start + frame(intruder.SETTINGS, 1, 0, b"123456"),
-        "settings out of range": start + frame(intruder.SETTINGS, 0, 0, struct.pack(">HI", 4, 0xFFFFFFFF)),
-        "a window of 0": start + frame(intruder.WINDOW_UPDATE, 0, 0, b"\0\0\0\0"),
-        "a window too wide": start + frame(intruder.WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff") * 3,
-        "a window of 3 bytes": start + frame(intruder.WINDOW_UPDATE, 0, 0, b"\0\0\1"),
-        "continuation of nothing": start + frame(intruder.CONTINUATION, 4, 1, block),
-        "headers without an end": start + frame(intruder.HEADERS, 0, 1, block)
-        + frame(intruder.CONTINUATION, 0, 1, b"\0\x01a\x7f" + b"b" * 127) * 20000,
-        "a frame between headers": start + frame(intruder.HEADERS, 0, 1, block) + frame(intruder.PING, 0, 0, b"8" * 8),
-        "HPACK index out of range": start + frame(intruder.HEADERS, 4, 1, b"\xff\xff\xff\xff\x7f"),
-        "HPACK integer without an end": start + frame(intruder.HEADERS, 4, 1, b"\x7f" + b"\xff" * 1000),
-        "HPACK table of 4 GiB": start + frame(intruder.HEADERS, 4, 1, b"\x3f\xe1\xff\xff\xff\x0f" + block),
-        "a header of 1 MiB": start + frame(intruder.HEADERS, 0, 1, b"\0\x01a\x7f\x81\xff\x3f" + b"b" * 16000)
-        + frame(intruder.CONTINUATION, 0, 1, b"b" * 16000) * 64,
-        "padding longer than the frame": start + frame(intruder.HEADERS, 0xC, 1, b"\xff" + block),
-        "a priority that depends on itself": start + frame(intruder.PRIORITY, 0, 1, struct.pack(">IB", 1, 1)),
-        "a push promise": start + frame(intruder.PUSH_PROMISE, 4, 1, struct.pack(">I", 2) + block),
-        "a goaway of 3 bytes": start + frame(intruder.GOAWAY, 0, 0, b"123"),
-        "a reset of an idle stream": start + frame(intruder.RST_STREAM, 0, 99, b"\0\0\0\1"),
+        "half a preface": PREFACE[:10] + b"\xff" * 50,
+        "data on stream 0": start + frame(DATA, 0, 0, b"x"),
+        "headers on stream 0": start + frame(HEADERS, 4, 0, block),
+        "headers on an even stream": start + frame(HEADERS, 4, 2, block),
+        "a stream again": start + frame(HEADERS, 5, 1, block) * 2,
+        "a frame of 16 MiB": start + frame(DATA, 0, 1, b"", (1 << 24) - 1) + b"x" * MIB,
+        "settings of 5 bytes": start + frame(SETTINGS, 0, 0, b"12345"),
+        "an acknowledgement with content": start + frame(SETTINGS, 1, 0, b"123456"),
+        "settings out of range": start + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0xFFFFFFFF)),
+        "a window of 0": start + frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"),
+        "a window too wide": start + frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff") * 3,
+        "a window of 3 bytes": start + frame(WINDOW_UPDATE, 0, 0, b"\0\0\1"),
+        "continuation of nothing": start + frame(CONTINUATION, 4, 1, block),
+        "headers without an end": start + frame(HEADERS, 0, 1, block)
+        + frame(CONTINUATION, 0, 1, b"\0\x01a\x7f" + b"b" * 127) * 20000,
+        "a frame between headers": start + frame(HEADERS, 0, 1, block) + frame(PING, 0, 0, b"8" * 8),
+        "HPACK index out of range": start + frame(HEADERS, 4, 1, b"\xff\xff\xff\xff\x7f"),
+        "HPACK integer without an end": start + frame(HEADERS, 4, 1, b"\x7f" + b"\xff" * 1000),
+        "HPACK table of 4 GiB": start + frame(HEADERS, 4, 1, b"\x3f\xe1\xff\xff\xff\x0f" + block),
+        "a header of 1 MiB": start + frame(HEADERS, 0, 1, b"\0\x01a\x7f\x81\xff\x3f" + b"b" * 16000)
+        + frame(CONTINUATION, 0, 1, b"b" * 16000) * 64,
+        "padding longer than the frame": start + frame(HEADERS, 0xC, 1, b"\xff" + block),
+        "a priority that depends on itself": start + frame(PRIORITY, 0, 1, struct.pack(">IB", 1, 1)),
+        "a push promise": start + frame(PUSH_PROMISE, 4, 1, struct.pack(">I", 2) + block),
+        "a goaway of 3 bytes": start + frame(GOAWAY, 0, 0, b"123"),
+        "a reset of an idle stream": start + frame(RST_STREAM, 0, 99, b"\0\0\0\1"),
         "an unknown frame": start + frame(0xAB, 0xFF, 7, b"x" * 1000) * 100,
-        "10,000 settings": start + frame(intruder.SETTINGS, 0, 0, struct.pack(">HI", 4, 65535)) * 10000,
-        "10,000 pings": start + frame(intruder.PING, 0, 0, b"12345678") * 10000,
+        "10,000 settings": start + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535)) * 10000,
+        "10,000 pings": start + frame(PING, 0, 0, b"12345678") * 10000,
         "2,000 streams": start + b"".join(opened_),
         "2,000 streams, each reset": start + b"".join(
-            one + frame(intruder.RST_STREAM, 0, 2 * number + 1, b"\0\0\0\x08")
+            one + frame(RST_STREAM, 0, 2 * number + 1, b"\0\0\0\x08")
             for number, one in enumerate(opened_)),
-        "64 MiB beyond the window": start + opened_[0] + frame(intruder.DATA, 0, 1, b"x" * 16384) * 4096,
-        "a message that says 4 GiB": start + opened_[0] + frame(intruder.DATA, 1, 1, b"\0\xff\xff\xff\xff" + b"x" * 100),
-        "a compressed message": start + opened_[0] + frame(intruder.DATA, 1, 1, b"\1\0\0\0\x05hello"),
-        "no protobuf": start + opened_[0] + frame(intruder.DATA, 1, 1, b"\0\0\0\0\x05\xff\xff\xff\xff\xff"),
-        "an unknown call": start + frame(intruder.HEADERS, 5, 1, intruder.header_block("/pb.Backend/Nothing")),
+        "64 MiB beyond the window": start + opened_[0] + frame(DATA, 0, 1, b"x" * 16384) * 4096,
+        "a message that says 4 GiB": start + opened_[0]
+        + frame(DATA, 1, 1, b"\0\xff\xff\xff\xff" + b"x" * 100),
+        "a compressed message": start + opened_[0] + frame(DATA, 1, 1, b"\1\0\0\0\x05hello"),
+        "no protobuf": start + opened_[0] + frame(DATA, 1, 1, b"\0\0\0\0\x05\xff\xff\xff\xff\xff"),
+        "an unknown call": start + frame(HEADERS, 5, 1, intruder.header_block("/pb.Backend/Nothing")),
     }
 
 
@@ -342,26 +344,27 @@ def record_of(count: int) -> records.Fields:
     keys = []
     for number in range(count):
         at = base + number * 1_000_000
-        kid = str(uuid.UUID(fields=(at & 0xFFFFFFFF, at >> 32 & 0xFFFF, at >> 48 & 0xFFF | 0x1000, 0x80 | 1, 2,
+        kid = str(uuid.UUID(fields=(at & 0xFFFFFFFF, at >> 32 & 0xFFFF, at >> 48 & 0xFFF | 0x1000, 0x81, 2,
                                     number | 1 << 40)))
         keys.append({"kty": "oct", "use": "enc", "alg": "A256GCM", "kid": kid,
                      "k": base64.urlsafe_b64encode(random_.randbytes(32)).decode().rstrip("=")})
     kid = keys[0]["kid"]
     mapping = json.loads(BOOTSTRAPPED["jwe_mapping"]) | {"payload_jwe_kid": kid}
-    return {"keys": records.encode(json.dumps({"keys": keys})), "current_kid": kid,
-            "jwe_mapping": json.dumps(mapping), "private_jwks": records.encode(json.dumps({"keys": keys}))}
+    keys_text = records.encode(json.dumps({"keys": keys}))
+    return {"keys": keys_text, "current_kid": kid, "jwe_mapping": json.dumps(mapping),
+            "private_jwks": keys_text}
 
 
 def test_json_10000_deep_is_refused(target: Target) -> None:
     server = target.mek.server
     encoded = records.encode('{"keys":' + "[" * 10000 + "]" * 10000 + "}")
-    for path, body in (("mek/rotate", deep(10000)), ("mek/import", deep(10000)),
-                       (f"mek/data/{SECRET}", '{"data":' + deep(10000) + "}"),
-                       (f"mek/data/{SECRET}", json.dumps({"data": BOOTSTRAPPED | {"keys": encoded}})),
-                       (f"mek/data/{SECRET}", json.dumps({"data": BOOTSTRAPPED | {"jwe_mapping": deep(10000)}})),
-                       (f"mek/data/{SECRET}", json.dumps({"data": BOOTSTRAPPED | {"private_jwks": encoded}})),
-                       ("mek/import", json.dumps({"backup": '{"data":' + deep(10000) + "}"}))):
-        reply = server.http("POST", path, body)
+    requests = [("rotate", deep(10000)), ("import", deep(10000)),
+                (f"data/{SECRET}", '{"data":' + deep(10000) + "}"),
+                ("import", json.dumps({"backup": '{"data":' + deep(10000) + "}"}))]
+    for field, value in (("keys", encoded), ("private_jwks", encoded), ("jwe_mapping", deep(10000))):
+        requests.append((f"data/{SECRET}", json.dumps({"data": BOOTSTRAPPED | {field: value}})))
+    for path, body in requests:
+        reply = server.http("POST", f"mek/{path}", body)
         assert reply.status == 400, (path, body[:60], reply)
         assert 10 < len(" ".join(reply.errors)) < 1000, reply
 
@@ -393,8 +396,8 @@ def test_3000_keys_are_too_many(target: Target) -> None:
         assert not records.shows_secret(reply.text, data, 20)
 
 
-BAD_NUMBERS = (-1, 3.5, 1 << 63, 1 << 64, 1e300, "x", "3.5", "-1", " 1", "0x1", "1e3", "99999999999999999999", True,
-               [], [1, 2], {}, {"a": 1}, "\0", "٣")
+BAD_NUMBERS = (-1, 3.5, 1 << 63, 1 << 64, 1e300, "x", "3.5", "-1", " 1", "0x1", "1e3",
+               "99999999999999999999", True, [], [1, 2], {}, {"a": 1}, "\0", "٣")
 
 
 def test_numbers_that_are_none_are_refused(target: Target) -> None:
@@ -404,17 +407,19 @@ def test_numbers_that_are_none_are_refused(target: Target) -> None:
                       mek.write("rollback", version=number, dry_run=True)):
             assert reply.status in (400, 404), (number, reply)
             assert reply.errors
-    for text in ("-1", "0", "x", "1e3", "1.0", "99999999999999999999", "%00", "..%2f..%2fconfig", "1%2f1"):
+    for text in ("-1", "0", "x", "1e3", "1.0", "99999999999999999999", "%00", "..%2f..%2fconfig",
+                 "1%2f1"):
         for path in (f"versions/{text}", f"data/{SECRET}?version={text}"):
             if path.endswith("?version=0"):
                 continue  # the live one
             assert mek.read(path).status in (400, 404), path
 
 
-KIDS = ("", " ", "..", "../config", "a/b", "\0", "a\nb", "x" * 100_000, "\u202e", "%2e%2e", "|", "'; --", "{{kid}}")
+KIDS = ("", " ", "..", "../config", "a/b", "\0", "a\nb", "x" * 100_000, "\u202e", "%2e%2e", "|", "'; --",
+        "{{kid}}")
 
 
-def test_kids_that_are_abused_are_refused_or_kept_as_they_are(target: Target) -> None:
+def test_kids_that_are_none_are_refused(target: Target) -> None:
     for kid in KIDS:
         data = dict(BOOTSTRAPPED)
         for name in records.SETS:

@@ -1,4 +1,4 @@
-"""The server and the plugin die at random moments amid rotations; the plugin is reloaded amid requests."""
+"""The server and the plugin die at random moments amid rotations; the plugin is reloaded amid them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Engines:
 
 def own_directories(server: Server) -> list[str]:
     """The plugins' socket directories."""
-    return sorted(path.name for path in server.socket_dir.iterdir() if path.name.startswith("plugin-cc-"))
+    return sorted(path.name for path in server.socket_dir.glob("plugin-cc-*"))
 
 
 def test_the_server_is_killed_amid_rotations(node: Server) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 import records
-from bao import PROJECT, BaoError, Server, sha256, wait_until
+from bao import Server, sha256, version_of, wait_until
 from mek import Mek
 from records import SAMPLES
 
@@ -36,23 +34,6 @@ def rotated(node: Server) -> Iterator[Mek]:
     mek.write("rotate").ok()
     yield mek
     node.cli("secrets", "disable", "mek").ok()
-
-
-def version_of(binary: pathlib.Path) -> str:
-    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    number = re.search(r"\d+\.\d+\.\d+\S*", said)
-    assert number, said
-    return f"v{number[0]}"
-
-
-@pytest.fixture(scope="session")
-def next_binary(binary: pathlib.Path) -> pathlib.Path:
-    """The same plugin with a higher version."""
-    built = PROJECT / "build" / "openbao-plugin-secrets-mek-next"
-    found = pathlib.Path(os.environ.get("MEK_PLUGIN_NEXT", built)).resolve()
-    if not found.exists():
-        raise BaoError(f"{found} is missing; run: make build/{built.name}")
-    return found
 
 
 def kill_plugin(server: Server) -> None:
