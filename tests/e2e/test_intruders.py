@@ -327,7 +327,10 @@ def test_malformed_http2_does_no_harm(binary: pathlib.Path, tmp_path: pathlib.Pa
                 send(connection, bytes(data))
         assert intruder.is_serving(socket, host)
         wait_until(lambda: intruder.descriptors(pid) <= open_files + 4, "all is closed", 20)
-        assert intruder.rss(pid) - before < KEPT
+        wait_until(lambda: len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())) < 64,
+                   "the threads of the calls that were begun have ended", 20)
+        # The answers to a flood (53 MiB for 10,000 pings) stay with the arena of malloc that made them.
+        assert intruder.rss(pid) - before < DURING
 
 
 # Through the API ----------------------------------------------------------------------------------
