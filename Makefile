@@ -45,13 +45,13 @@ test-versions: deps-test build $(next) ## end-to-end tests on every OpenBao in s
 	  BAO_VERSION=$$version $(pytest) tests/e2e $(ARGS); \
 	done
 
-# What `make test` does in a short form, in full; hours. A test prints its seed: MEK_SEED=N does that one again.
+# What `make test` does in a short form, in full. A test prints its seed: MEK_SEED=N does that one again.
 .PHONY: soak
-soak: soak-e2e ## the long forms of the tests that kill, pause, flood and race (hours)
+soak: soak-e2e ## the long forms of the tests that kill, pause, cut off, flood and race
 
 .PHONY: soak-e2e
 soak-e2e: deps-test build $(next)
-	MEK_SOAK=1 $(pytest) -s $(addprefix tests/e2e/test_,ha.py kills.py intruders.py) $(ARGS)
+	MEK_SOAK=$${MEK_SOAK:-1} $(pytest) -s $(addprefix tests/e2e/test_,ha.py kills.py intruders.py) $(ARGS)
 
 .PHONY: test-asan
 test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-asan

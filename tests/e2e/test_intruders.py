@@ -194,7 +194,7 @@ def test_the_hosts_certificate_does_open_the_door(
 
 def test_random_bytes_do_no_harm(target: Target) -> None:
     random_ = seeded("random bytes")
-    for _ in range(rounds(300, 10000)):
+    for _ in range(rounds(2000, 50000)):
         with intruder.connect(target.socket) as connection:
             junk = random_.randbytes(random_.choice((1, 5, 100, 3000)))
             if random_.random() < 0.5:  # looks like a TLS record at first
