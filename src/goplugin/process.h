@@ -1,6 +1,6 @@
-// What a plugin changes in its own process, so that key material doesn't leave it, signals meant for
-// its host don't end it, and memory is given back. All of it is for the start of main, before there
-// are other threads.
+// What a plugin changes in its own process, so that key material doesn't leave it, signals meant
+// for its host don't end it, and memory is given back. All of it is for the start of main, before
+// there are other threads.
 #ifndef GOPLUGIN_PROCESS_H_
 #define GOPLUGIN_PROCESS_H_
 
