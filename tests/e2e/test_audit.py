@@ -95,6 +95,18 @@ def do_everything(mek: Mek, audit: Audit) -> None:
         assert mek.write(path, versions=[1]).status == 400
     for path in (f"data/{SECRET}", SECRET, f"metadata/{SECRET}"):
         assert mek.delete(path).status == 400
+    kid = mek.write("rotate").ok().data["current_kid"]
+    staged = mek.write("rotate", activation="staged").ok().data["staged_kid"]
+    see()
+    mek.write("ack", consumer="nvcf-api", kid=staged).ok()
+    mek.write("activate", force=True).ok()
+    for path in ("keys", "readers"):
+        mek.list(path).ok()
+    mek.read(f"keys/{kid}").ok()
+    for action in ("retire", "restore", "compromised"):
+        mek.write(f"keys/{kid}/{action}").ok()
+    assert mek.write(f"destroy-key/{kid}", confirm="another").status == 400
+    mek.write(f"destroy-key/{kid}", confirm=kid).ok()
     for token in ("", "s.notatokenatallxxxxxxxxxxxx"):
         assert mek.read(f"data/{SECRET}", token).status == 403
     assert mek.write(SECRET, **OTHER).status == 400
