@@ -57,7 +57,11 @@ absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKe
     ASSIGN_OR_RETURN(const base::SecretBytes document, entry->Serialize());
     const absl::Status put = storage.Put(Key(kid), document);
     // After an error it may be stored.
-    kids_.Forget();
+    if (absl::IsUnavailable(put)) {
+      kids_.Distrust();
+    } else {
+      kids_.Forget();
+    }
     RETURN_IF_ERROR(put);
   }
   return absl::OkStatus();

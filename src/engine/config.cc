@@ -42,11 +42,14 @@ constexpr char kRequiredAcks[] = "required_acks";
 constexpr char kActivateEarly[] = "activate_early";
 constexpr char kSchedule[] = "rotation_schedule";
 constexpr char kPlanSetTime[] = "plan_set_time";
+constexpr char kEarlySetTime[] = "early_set_time";
 constexpr char kMaxVersions[] = "max_versions";
 constexpr char kPrivateJwksSetting[] = "private_jwks";
 
 constexpr std::size_t kMaxConsumers = 64;
 constexpr absl::Duration kLeastPeriod = absl::Hours(1);
+// Agents fetch every five minutes.
+constexpr absl::Duration kLeastReaderTimeout = absl::Minutes(10);
 // With fewer a rollback would have nowhere to go; with more, lists take seconds.
 constexpr std::uint64_t kLeastVersions = 2;
 constexpr std::uint64_t kMostVersions = 10'000;
@@ -78,28 +81,51 @@ absl::StatusOr<std::vector<std::string>> ReadNames(const base::Json& document) {
 absl::StatusOr<Config> Parse(std::string_view text) {
   ASSIGN_OR_RETURN(
       const base::Json document,
-      mek::ReadDocument(
-          "config", kSchema,
-          {"grace_period_seconds", "reader_margin_seconds", "reader_timeout_seconds",
-           "auto_rotate_period_seconds", "rotation_window_seconds", kActivation, kRequiredAcks,
-           kActivateEarly, kSchedule, kPlanSetTime, kMaxVersions, kPrivateJwksSetting},
-          text));
+      mek::ReadDocument("config", kSchema,
+                        {"grace_period_seconds", "reader_margin_seconds", "reader_timeout_seconds",
+                         "auto_rotate_period_seconds", "rotation_window_seconds", kActivation,
+                         kRequiredAcks, kActivateEarly, kEarlySetTime, kSchedule, kPlanSetTime,
+                         kMaxVersions, kPrivateJwksSetting},
+                        text));
   Config config;
+  // An earlier plugin knew fewer settings: what is missing has its default.
+  const auto has = [&](std::string_view name) { return mek::HasMember(document, name); };
   for (const DurationSetting& setting : kDurations) {
+    if (!has(setting.name)) continue;
     ASSIGN_OR_RETURN(config.*setting.member, mek::ReadSeconds("config", document, setting.name));
   }
-  ASSIGN_OR_RETURN(const std::string activation, mek::ReadString("config", document, kActivation));
-  config.stages = activation == "staged";
-  ASSIGN_OR_RETURN(config.required_acks, ReadNames(document));
-  ASSIGN_OR_RETURN(config.activate_early, ReadBool(document, kActivateEarly));
-  ASSIGN_OR_RETURN(config.rotation_schedule, mek::ReadString("config", document, kSchedule));
-  ASSIGN_OR_RETURN(config.plan_set_time, mek::ReadTime("config", document, kPlanSetTime));
-  ASSIGN_OR_RETURN(config.max_versions, mek::ReadNumber("config", document, kMaxVersions));
-  ASSIGN_OR_RETURN(const std::string name,
-                   mek::ReadString("config", document, kPrivateJwksSetting));
-  const std::optional<mek::PrivateJwks> private_jwks = ParsePrivateJwks(name);
-  if (!private_jwks.has_value()) return mek::Damaged("config", "private_jwks has no known value");
-  config.private_jwks = *private_jwks;
+  if (has(kActivation)) {
+    ASSIGN_OR_RETURN(const std::string name, mek::ReadString("config", document, kActivation));
+    config.stages = name == ActivationName(true);
+    if (name != ActivationName(config.stages)) {
+      return mek::Damaged("config", "activation has no known value");
+    }
+  }
+  if (has(kRequiredAcks)) {
+    ASSIGN_OR_RETURN(config.required_acks, ReadNames(document));
+  }
+  if (has(kActivateEarly)) {
+    ASSIGN_OR_RETURN(config.activate_early, ReadBool(document, kActivateEarly));
+  }
+  if (has(kSchedule)) {
+    ASSIGN_OR_RETURN(config.rotation_schedule, mek::ReadString("config", document, kSchedule));
+  }
+  if (has(kPlanSetTime)) {
+    ASSIGN_OR_RETURN(config.plan_set_time, mek::ReadTime("config", document, kPlanSetTime));
+  }
+  if (has(kEarlySetTime)) {
+    ASSIGN_OR_RETURN(config.early_set_time, mek::ReadTime("config", document, kEarlySetTime));
+  }
+  if (has(kMaxVersions)) {
+    ASSIGN_OR_RETURN(config.max_versions, mek::ReadNumber("config", document, kMaxVersions));
+  }
+  if (has(kPrivateJwksSetting)) {
+    ASSIGN_OR_RETURN(const std::string name,
+                     mek::ReadString("config", document, kPrivateJwksSetting));
+    const std::optional<mek::PrivateJwks> private_jwks = ParsePrivateJwks(name);
+    if (!private_jwks.has_value()) return mek::Damaged("config", "private_jwks has no known value");
+    config.private_jwks = *private_jwks;
+  }
   if (!config.rotation_schedule.empty() &&
       !mek::CronSchedule::Parse(config.rotation_schedule).ok()) {
     return mek::Damaged("config", "rotation_schedule is no schedule");
@@ -176,6 +202,13 @@ absl::Status Config::Check(absl::Time now) const {
     return Refuse(base::Cat("required_acks: expected at most ", kMaxConsumers,
                             " names of consumers, each ", kConsumerRule));
   }
+  if (reader_timeout < kLeastReaderTimeout) {
+    return Refuse(
+        base::Cat("reader_timeout: expected ", mek::DurationText(kLeastReaderTimeout), " or more"));
+  }
+  if (activate_early && reader_margin >= reader_timeout) {
+    return Refuse("reader_margin: expected less than reader_timeout");
+  }
   return CheckPlan(*this, now);
 }
 
@@ -211,12 +244,17 @@ absl::Status ConfigStore::Put(openbao::Storage& storage, const Config& config) {
   body[kActivateEarly] = config.activate_early;
   body[kSchedule] = base::JsonText(config.rotation_schedule);
   ASSIGN_OR_RETURN(body[kPlanSetTime], mek::TimeJson(config.plan_set_time));
+  ASSIGN_OR_RETURN(body[kEarlySetTime], mek::TimeJson(config.early_set_time));
   body[kMaxVersions] = config.max_versions;
   body[kPrivateJwksSetting] = base::JsonText(PrivateJwksName(config.private_jwks));
   ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
   absl::Status put = storage.Put(kKey, document);
   // After an error either may be stored.
-  config_.Forget();
+  if (absl::IsUnavailable(put)) {
+    config_.Distrust();
+  } else {
+    config_.Forget();
+  }
   return put;
 }
 

@@ -28,6 +28,8 @@ struct Config {
   std::vector<std::string> required_acks;
   // Activate before the grace period is over, once every known reader has fetched the staged key.
   bool activate_early = false;
+  // When that was last turned on.
+  absl::Time early_set_time = absl::UnixEpoch();
   absl::Duration reader_margin = absl::Minutes(30);
   // A reader not seen for that long counts no more.
   absl::Duration reader_timeout = absl::Hours(24);

@@ -48,7 +48,7 @@ absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openba
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(storage));
   for (const std::uint64_t number : numbers) {
     const absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
-    // What is damaged is no reason to keep the key elsewhere; Wipe speaks of it.
+    // What is damaged is no reason to keep the key elsewhere.
     if (absl::IsDataLoss(version.status())) continue;
     RETURN_IF_ERROR(version.status());
     if (version->has_value() && (*version)->doc.record.current_kid() == kid) {
@@ -60,9 +60,13 @@ absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openba
 
 absl::Status WipeVersion(Mount& mount, openbao::Storage& storage, std::uint64_t number,
                          const std::string& kid) {
-  ASSIGN_OR_RETURN(std::optional<Version> version, mount.records().Get(storage, number));
-  if (!version.has_value() || !Holds(version->doc, kid)) return absl::OkStatus();
-  mek::VersionDoc& doc = version->doc;
+  absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
+  // What is damaged can't be told to hold the key, and must not keep others from being destroyed;
+  // verify names it.
+  if (absl::IsDataLoss(version.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(version.status());
+  if (!version->has_value() || !Holds((*version)->doc, kid)) return absl::OkStatus();
+  mek::VersionDoc& doc = (*version)->doc;
   if (doc.record.current_kid() == kid) return mount.records().Prune(storage, number);
   ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
   if (doc.staged_kid == kid) {
@@ -100,7 +104,6 @@ absl::Status FinishHeld(Mount& mount, openbao::Storage& storage, const std::stri
 
 absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request,
                                    const WriteOptions& write, const std::string& kid) {
-  RETURN_IF_ERROR(FinishDestroying(mount, request));
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(
       Outcome outcome,
@@ -116,7 +119,12 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
             change.marks = live->doc.marks;
             change.marks->destroyed.emplace(kid, mount.Now());
             ASSIGN_OR_RETURN(change.deletes_versions, VersionsToDelete(mount, storage, kid));
-            if (!write.dry_run) RETURN_IF_ERROR(Remember(storage, kid));
+            if (!write.dry_run) {
+              // The entry has room for one: what another request left unfinished comes first.
+              ASSIGN_OR_RETURN(const std::optional<std::string> other, Unfinished(storage));
+              if (other.has_value()) RETURN_IF_ERROR(FinishHeld(mount, storage, *other));
+              RETURN_IF_ERROR(Remember(storage, kid));
+            }
             change.warnings.push_back(
                 "what was sealed with this key, and not sealed anew, can't be opened any more. "
                 "Snapshots and backups of the server still hold it");
@@ -130,6 +138,8 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
   }
   return outcome;
 }
+
+absl::Status CheckDestroying(openbao::Storage& storage) { return Unfinished(storage).status(); }
 
 absl::Status FinishDestroying(Mount& mount, const openbao::Request& request) {
   openbao::Storage& storage = *request.storage;

@@ -19,6 +19,9 @@ namespace engine {
 absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request,
                                    const WriteOptions& write, const std::string& kid);
 
+// Whether the entry "destroying" can be read.
+absl::Status CheckDestroying(openbao::Storage& storage);
+
 // Goes on where a crash or an error left off. One read if there is nothing to do.
 absl::Status FinishDestroying(Mount& mount, const openbao::Request& request);
 

@@ -33,6 +33,12 @@ absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage,
     known.in_record = std::ranges::any_of(
         mek::kSets, [&](mek::Set set) { return doc.record.set(set).Find(kid) != nullptr; });
     ASSIGN_OR_RETURN(known.archived, mount.archive().Get(storage, kid));
+    if (known.archived.has_value()) {
+      known.can_be_restored =
+          std::ranges::any_of(known.archived->keys(), [&](const mek::ArchivedKey& key) {
+            return doc.record.set(key.key.set).Find(kid) == nullptr;
+          });
+    }
     state = mek::StateOf(kid, doc.record, doc.staged_kid, doc.marks, known.archived.has_value());
   }
   if (!state.has_value()) {
@@ -47,7 +53,11 @@ absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage,
                                     const std::optional<Version>& live, const std::string& kid,
                                     mek::KeyAction action) {
   ASSIGN_OR_RETURN(KnownKey known, FindKey(mount, storage, live, kid));
-  if (absl::Status checked = mek::CheckKeyAction(action, kid, known.state, known.is_current);
+  // A key that one set has and the other has lost is, for that one, a retired key.
+  const bool half_lost = action == mek::KeyAction::kRestore && known.in_record &&
+                         known.can_be_restored && known.state != mek::KeyState::kCompromised;
+  const mek::KeyState state = half_lost ? mek::KeyState::kRetired : known.state;
+  if (absl::Status checked = mek::CheckKeyAction(action, kid, state, known.is_current);
       !checked.ok()) {
     return absl::FailedPreconditionError(base::Cat(checked.message(), ". Nothing was changed"));
   }

@@ -18,6 +18,8 @@ struct KnownKey {
   bool in_record = false;
   bool is_current = false;
   std::optional<mek::ArchiveEntry> archived;
+  // The archive holds a key of a set that lacks it in the record: one set alone can lose a key.
+  bool can_be_restored = false;
 };
 
 // Every kid that is in the record, archived, or marked.

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "mek/document.h"
 #include "mek/incoming.h"
 #include "mek/rotation.h"
 
@@ -83,6 +84,9 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
       next.available_time = before.staged_time;
     } else if (!IsInBothSets(before.record, current)) {
       next.available_time = next.created_time;
+    } else if (const auto added = before.marks.added.find(current);
+               added != before.marks.added.end()) {
+      next.available_time = added->second;
     }
   }
   next.rotated_time = before.rotated_time;
@@ -92,9 +96,28 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
     next.rotated_version = live.number + 1;
   }
   next.scheduled_time = before.scheduled_time;
+  // Times of the schedule that came while a key was staged are not made up for.
+  if (before.staged_kid.has_value() && !next.staged_kid.has_value()) {
+    next.scheduled_time =
+        std::max(before.scheduled_time.value_or(next.created_time), next.created_time);
+  }
   next.marks = before.marks;
   next.deleted_versions = before.deleted_versions;
   next.requests = before.requests;
+}
+
+// Keys that came into both sets without being made for it are noted with the time, and those that
+// left are forgotten.
+void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next) {
+  std::erase_if(next.marks.added,
+                [&](const auto& added) { return !IsInBothSets(next.record, added.first); });
+  if (!live.has_value() || new_key) return;
+  for (const mek::Jwk& jwk : next.record.set(mek::Set::kKeys).keys()) {
+    const std::string& kid = jwk.kid();
+    if (IsInBothSets(next.record, kid) && !IsInBothSets(live->doc.record, kid)) {
+      next.marks.added.insert_or_assign(kid, next.created_time);
+    }
+  }
 }
 
 // The document of the version that `change` makes after `live`.
@@ -122,6 +145,7 @@ mek::VersionDoc NextDoc(const std::optional<Version>& live, Change& change,
   }
   if (change.served_time.has_value()) next.scheduled_time = change.served_time;
   if (change.marks.has_value()) next.marks = *change.marks;
+  NoteAdded(live, change.new_key, next);
   next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
                                change.deletes_versions.end());
   std::ranges::sort(next.deleted_versions);
@@ -169,6 +193,11 @@ void Mount::Invalidate() {
 absl::StatusOr<Version> Mount::Find(openbao::Storage& storage, std::uint64_t number) {
   ASSIGN_OR_RETURN(std::optional<Version> version, records_.Get(storage, number));
   if (version.has_value()) return *std::move(version);
+  ASSIGN_OR_RETURN(const std::optional<Version> live, records_.Live(storage));
+  if (live.has_value() && std::ranges::binary_search(live->doc.deleted_versions, number)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("version ", number, " was deleted, since its current key was destroyed"));
+  }
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, records_.List(storage));
   if (numbers.empty())
     return absl::NotFoundError("there is no version yet: init or import one first");
@@ -294,12 +323,15 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
       std::min(numbers.size() - static_cast<std::size_t>(config.max_versions),
                static_cast<std::size_t>(limit));
   for (std::size_t i = 0; i < surplus && numbers[i] != live->number; ++i) {
-    // A version that can't be read is not known to hold nothing of its own, so it stays.
-    ASSIGN_OR_RETURN(const std::optional<Version> old, records_.Get(storage, numbers[i]));
-    if (!old.has_value()) continue;
-    ASSIGN_OR_RETURN(const bool kept, IsKeptElsewhere(storage, *old, *live));
+    const absl::StatusOr<std::optional<Version>> old = records_.Get(storage, numbers[i]);
+    // A version that can't be read is not known to hold nothing of its own, so it stays, and with
+    // it those after it: there are no gaps. verify names it.
+    if (mek::IsUnreadable(old.status())) break;
+    RETURN_IF_ERROR(old.status());
+    if (!old->has_value()) continue;
+    ASSIGN_OR_RETURN(const bool kept, IsKeptElsewhere(storage, **old, *live));
     if (!kept) break;
-    RETURN_IF_ERROR(records_.Prune(storage, old->number));
+    RETURN_IF_ERROR(records_.Prune(storage, numbers[i]));
   }
   return absl::OkStatus();
 }
@@ -321,8 +353,10 @@ absl::StatusOr<mek::ActivationState> Mount::Activation(openbao::Storage& storage
   mek::Spread spread;
   ASSIGN_OR_RETURN(spread.elapsed, spread_.Elapsed(storage, staged));
   if (!config.required_acks.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<Ack> acks, GetAcks(storage));
-    for (const Ack& ack : acks) {
+    const absl::StatusOr<std::vector<Ack>> acks = GetAcks(storage);
+    // What can't be read acknowledges nothing.
+    if (!acks.ok() && !mek::IsUnreadable(acks.status())) return acks.status();
+    for (const Ack& ack : acks.ok() ? *acks : std::vector<Ack>()) {
       if (ack.kid == staged) spread.acknowledged.push_back(ack.consumer);
     }
   }
@@ -331,14 +365,17 @@ absl::StatusOr<mek::ActivationState> Mount::Activation(openbao::Storage& storage
     ASSIGN_OR_RETURN(const std::vector<Reader> readers,
                      readers_.Seen(storage, now - config.reader_timeout));
     spread.readers = readers.size();
-    spread.unknown_readers = readers_.overflowed();
+    // Before the setting, standbys may have served readers that were never seen here.
+    spread.unknown_readers =
+        readers_.incomplete() || now < config.early_set_time + config.reader_timeout;
     spread.all_fetched_for = absl::InfiniteDuration();
     for (const Reader& reader : readers) {
       if (reader.accessor.empty()) spread.unknown_readers = true;
       if (reader.staged_kid != staged) {
         ++spread.behind;
       } else {
-        spread.all_fetched_for = std::min(spread.all_fetched_for, now - reader.staged_kid_seen);
+        spread.all_fetched_for =
+            std::min(spread.all_fetched_for, spread.elapsed - reader.staged_kid_seen);
       }
     }
   }

@@ -106,8 +106,16 @@ absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& req
               "no key is staged: write rotate activation=staged first");
         }
         const mek::VersionDoc& doc = live->doc;
-        ASSIGN_OR_RETURN(const mek::ActivationState state,
-                         mount.Activation(*request.storage, *live, config));
+        mek::ActivationState state;
+        absl::StatusOr<mek::ActivationState> known =
+            mount.Activation(*request.storage, *live, config);
+        if (known.ok()) {
+          state = *std::move(known);
+        } else if (force) {
+          state.waiting_for.push_back(Cat("what can't be told (", known.status().message(), ")"));
+        } else {
+          return known.status();
+        }
         if (!state.ready && !force) {
           return absl::FailedPreconditionError(
               Cat("kid ", *doc.staged_kid,
@@ -118,8 +126,6 @@ absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& req
         }
         ASSIGN_OR_RETURN(mek::Record promoted, mek::Promote(doc.record, *doc.staged_kid));
         Change change{.record = std::move(promoted), .operation = "activate"};
-        // Times of the schedule that came while the key was staged are not made up for.
-        change.served_time = std::max(doc.scheduled_time.value_or(mount.Now()), mount.Now());
         if (!state.ready) {
           change.warnings.push_back(
               Cat("activated before its time: it did not wait for ",

@@ -45,7 +45,9 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   }
   config.grace_period = data.Duration("grace_period").value_or(config.grace_period);
   config.required_acks = data.StringList("required_acks").value_or(config.required_acks);
+  const bool was_early = config.activate_early;
   config.activate_early = data.Bool("activate_early").value_or(config.activate_early);
+  if (config.activate_early && !was_early) config.early_set_time = mount.Now();
   config.reader_margin = data.Duration("reader_margin").value_or(config.reader_margin);
   config.reader_timeout = data.Duration("reader_timeout").value_or(config.reader_timeout);
   config.auto_rotate_period =
@@ -88,7 +90,8 @@ std::vector<openbao::Field> Fields() {
        .description =
            "Activate a staged key before the grace period is over, once every known reader has "
            "fetched it reader_margin ago and the acknowledgements are in (false). Reads then all "
-           "go to the active node."},
+           "go to the active node; the first reader_timeout after it is turned on only gets to "
+           "know the readers."},
       {.name = "reader_margin",
        .type = FieldType::kDuration,
        .description = "How long after a reader fetched a key it is taken to use it (30m)."},

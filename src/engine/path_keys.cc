@@ -9,6 +9,7 @@
 #include "engine/known_keys.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
+#include "mek/document.h"
 #include "mek/kid.h"
 #include "mek/rotation.h"
 
@@ -29,6 +30,7 @@ std::string KidOf(const FieldData& data) { return std::string(*data.String("kid"
 struct Appearances {
   std::vector<std::uint64_t> in;
   std::vector<std::uint64_t> current;
+  std::vector<std::uint64_t> unreadable;
   std::optional<absl::Time> first_time;
 };
 
@@ -36,31 +38,23 @@ absl::StatusOr<Appearances> Find(Mount& mount, openbao::Storage& storage, const 
   Appearances found;
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(storage));
   for (const std::uint64_t number : numbers) {
-    ASSIGN_OR_RETURN(const std::optional<Version> version, mount.records().Get(storage, number));
-    if (!version.has_value()) continue;
-    const mek::Record& record = version->doc.record;
+    const absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
+    if (mek::IsUnreadable(version.status())) {
+      found.unreadable.push_back(number);
+      continue;
+    }
+    RETURN_IF_ERROR(version.status());
+    if (!version->has_value()) continue;
+    const mek::Record& record = (*version)->doc.record;
     if (record.set(mek::Set::kKeys).Find(kid) == nullptr &&
         record.set(mek::Set::kPrivateJwks).Find(kid) == nullptr) {
       continue;
     }
     found.in.push_back(number);
-    if (!found.first_time.has_value()) found.first_time = version->doc.created_time;
+    if (!found.first_time.has_value()) found.first_time = (*version)->doc.created_time;
     if (record.current_kid() == kid) found.current.push_back(number);
   }
   return found;
-}
-
-// "1-3, 7": version numbers, ascending, as people write them.
-std::string Ranges(const std::vector<std::uint64_t>& numbers) {
-  std::string text;
-  for (std::size_t i = 0; i < numbers.size();) {
-    std::size_t last = i;
-    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
-    text += base::Cat(text.empty() ? "" : ", ", numbers[i]);
-    if (last > i) text += base::Cat("-", numbers[last]);
-    i = last + 1;
-  }
-  return text;
 }
 
 std::optional<absl::Time> TimeIn(const std::map<std::string, absl::Time, std::less<>>& marks,
@@ -111,6 +105,7 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   if (known.archived.has_value() && !known.in_record) {
     AddArchived(*known.archived, response.data);
   }
+  WarnUnreadable(found.unreadable, response);
   return response;
 }
 

@@ -4,11 +4,13 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/known_keys.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
+#include "mek/document.h"
 
 namespace engine {
 namespace {
@@ -27,8 +29,10 @@ Answer List(Mount& mount, const Request& request, const FieldData&) {
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
   ASSIGN_OR_RETURN(const std::vector<Reader> readers,
                    mount.readers().Seen(storage, mount.Now() - config.reader_timeout));
-  ASSIGN_OR_RETURN(const std::vector<Ack> acks, GetAcks(storage));
   Response response;
+  const absl::StatusOr<std::vector<Ack>> acks = GetAcks(storage);
+  if (!acks.ok() && !mek::IsUnreadable(acks.status())) return acks.status();
+  if (!acks.ok()) response.warnings.emplace_back(acks.status().message());
   Json keys = Json::array();
   Json info = Json::object();
   for (const Reader& reader : readers) {
@@ -40,20 +44,21 @@ Answer List(Mount& mount, const Request& request, const FieldData&) {
              {"is_behind", live.has_value() && IsBehind(reader, live->doc)},
              {"display_name", JsonText(reader.display_name)},
              {"entity_id", JsonText(reader.entity_id)},
+             {"accessor", JsonText(reader.accessor)},
              {"address", JsonText(reader.address)}};
   }
-  for (const Ack& ack : acks) {
-    const std::string name = base::Cat("consumer:", ack.consumer);
+  for (const Ack& ack : acks.ok() ? *acks : std::vector<Ack>()) {
+    const std::string name = base::Cat("consumer:", ack.consumer, ":", ack.kid);
     keys.push_back(JsonText(name));
     info[base::JsonString(name)] =
         Json{{"kind", "acknowledged"}, {"kid", JsonText(ack.kid)}, {"time", TimeOrEmpty(ack.time)}};
   }
   response.data["keys"] = std::move(keys);
   if (!info.empty()) response.data["key_info"] = std::move(info);
-  if (mount.readers().overflowed()) {
+  if (mount.readers().incomplete()) {
     response.warnings.push_back(
-        base::Cat("more than ", Readers::kMaxReaders,
-                  " readers were seen; those not seen for longest are left out"));
+        base::Cat("some readers may be missing: more than ", Readers::kMaxReaders,
+                  " were seen, or what was kept of them could not be read"));
   }
   return response;
 }
@@ -68,16 +73,26 @@ Answer Acknowledge(Mount& mount, const Request& request, const FieldData& data) 
   ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
   ASSIGN_OR_RETURN(const KnownKey known, FindKey(mount, storage, live, kid));
-  if (!known.in_record) {
+  const mek::VersionDoc& doc = live->doc;
+  if (!known.is_current && doc.staged_kid != kid) {
     return absl::FailedPreconditionError(
         base::Cat("kid ", kid, " is ", mek::KeyStateName(known.state),
-                  ", so no reader can have been given it: expected the staged or current kid"));
+                  ": expected the staged kid, or the current one. Nothing was changed"));
   }
+  ASSIGN_OR_RETURN(const Config config, mount.config().Get(storage));
   const absl::Time now = mount.Now();
-  RETURN_IF_ERROR(PutAck(storage, {.consumer = consumer, .kid = kid, .time = now}));
-  mount.logger().Info("a consumer acknowledged a key",
-                      {{"mount", request.mount_point}, {"consumer", consumer}, {"kid", kid}});
+  RETURN_IF_ERROR(PutAck(storage, {.consumer = consumer, .kid = kid, .time = now},
+                         {doc.record.current_kid(), doc.staged_kid.value_or("")}));
+  mount.logger().Info("a consumer acknowledged a key", {{"mount", request.mount_point},
+                                                        {"consumer", consumer},
+                                                        {"kid", kid},
+                                                        {"display_name", request.display_name}});
   Response response;
+  if (std::ranges::find(config.required_acks, consumer) == config.required_acks.end()) {
+    response.warnings.push_back(base::Cat(
+        "config required_acks does not name ", consumer, ", so nothing waits for it; it names ",
+        config.required_acks.empty() ? "none" : absl::StrJoin(config.required_acks, ", ")));
+  }
   response.data = Json{{"consumer", JsonText(consumer)},
                        {"kid", JsonText(kid)},
                        {"state", JsonText(mek::KeyStateName(known.state))},
@@ -92,9 +107,12 @@ std::vector<openbao::Path> ReadersPaths(Mount& mount) {
   list.pattern = "readers";
   list.synopsis = "Who has fetched the record, which version and when; and who acknowledged.";
   list.description =
-      "A reader is a token, by its accessor, at an address, as the active node saw it on the "
-      "record's read paths; what a standby serves is not seen, unless config activate_early is set, "
-      "which sends every read to the active node. That an agent fetched the record doesn't show that the process behind "
+      "A reader is a token (by a digest of its accessor) at an address, as the active node saw it "
+      "on the "
+      "record's read paths; what a standby serves is not seen, unless config activate_early is "
+      "set, "
+      "which sends every read to the active node. That an agent fetched the record doesn't show "
+      "that the process behind "
       "it loaded it. consumer:NAME entries are acknowledgements.";
   list.operations.push_back({.operation = Operation::kList,
                              .handler = Bind(mount, List),

@@ -15,6 +15,8 @@
 #include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
+#include "engine/union.h"
+#include "mek/document.h"
 #include "mek/record.h"
 #include "mek/rotation.h"
 #include "sdk/logical/errors.h"
@@ -47,7 +49,10 @@ bool IsSpreading(const mek::VersionDoc& doc, const Config& config, absl::Time no
 
 Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   const std::uint64_t number = data.Unsigned("version").value_or(0);
-  ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
+  // Readers get their keys even where the settings can't be read.
+  const absl::StatusOr<Config> read_config = mount.config().Get(*request.storage);
+  if (absl::IsUnavailable(read_config.status())) return read_config.status();
+  const Config config = read_config.ok() ? *read_config : Config{};
   // Who fetched what decides over early activation, and only the active node keeps the account.
   if (config.activate_early && !mount.active()) return openbao::ReadOnlyStorage();
   std::optional<Version> version;
@@ -62,7 +67,8 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   response.data["metadata"] = VersionMetadata(*version);
   if (number != 0) return response;
   const absl::Time now = mount.Now();
-  mount.readers().Note(request, *version, now);
+  const std::string staged = version->doc.staged_kid.value_or("");
+  mount.readers().Note(request, *version, now, mount.spread().Known(staged));
   if (IsSpreading(version->doc, config, now)) {
     // What makes OpenBao's agent come back after ttl seconds rather than at its own pace.
     response.data["rotation_period"] = kSpreadRefreshSeconds;
@@ -92,6 +98,15 @@ std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
       "in the archive, and keys/KID/restore brings them back");
 }
 
+// A put must not be a way around the rules of activation.
+absl::Status CheckStagedStays(const Version& live, const mek::Record& record) {
+  if (record.current_kid() != live.doc.staged_kid) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      base::Cat("kid ", record.current_kid(),
+                " is staged, and becomes current when its readers have it: write activate "
+                "(force=true: before its time). Nothing was changed"));
+}
+
 Response WriteReply(const Outcome& outcome) {
   Response response;
   response.data = VersionMetadata(outcome.version);
@@ -117,6 +132,8 @@ Answer Write(
                                      mek::KeysMissingIn(live->doc.record, change.record);
                                  if (!dropped.empty())
                                    change.warnings.push_back(DropWarning(dropped));
+                                 RETURN_IF_ERROR(CheckStagedStays(*live, change.record));
+                                 AddNewToReaders(*live, change);
                                  return change;
                                }));
   return WriteReply(outcome);
@@ -149,13 +166,19 @@ Answer ReadMetadata(Mount& mount, const Request& request, const FieldData&) {
   if (numbers.empty()) return std::nullopt;
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   Json versions = Json::object();
+  std::vector<std::uint64_t> unreadable;
   Json first_time;
   Json last_time;
   for (const std::uint64_t number : numbers) {
-    ASSIGN_OR_RETURN(const std::optional<Version> version,
-                     mount.records().Get(*request.storage, number));
-    if (!version.has_value()) continue;  // pruned since it was listed
-    Json metadata = VersionMetadata(*version);
+    const absl::StatusOr<std::optional<Version>> version =
+        mount.records().Get(*request.storage, number);
+    if (mek::IsUnreadable(version.status())) {
+      unreadable.push_back(number);
+      continue;
+    }
+    RETURN_IF_ERROR(version.status());
+    if (!version->has_value()) continue;  // pruned since it was listed
+    Json metadata = VersionMetadata(**version);
     if (first_time.is_null()) first_time = metadata["created_time"];
     last_time = metadata["created_time"];
     metadata.erase("custom_metadata");
@@ -172,6 +195,7 @@ Answer ReadMetadata(Mount& mount, const Request& request, const FieldData&) {
                        {"oldest_version", numbers.front()},
                        {"updated_time", last_time},
                        {"versions", std::move(versions)}};
+  WarnUnreadable(unreadable, response);
   return response;
 }
 

@@ -131,7 +131,10 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
       {"phase", JsonText(phase.name)},
       {"next_step", JsonText(phase.next_step)},
       {"next_step_time", TimeOrEmpty(phase.next_step_time)},
-      {"next_rotation_time", TimeOrEmpty(due.due.has_value() ? due.due : due.next)},
+      // A schedule skips while a key is staged.
+      {"next_rotation_time", TimeOrEmpty(activation.has_value() ? std::nullopt
+                                         : due.due.has_value()  ? due.due
+                                                                : due.next)},
       {"last_operation", JsonText(doc.operation)},
       {"last_change_time", TimeOrEmpty(doc.created_time)},
       {"key_count", record.set(mek::Set::kKeys).keys().size()},

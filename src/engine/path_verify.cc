@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/destroy.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "mek/rotation.h"
@@ -123,6 +124,20 @@ Finding CheckNothingLost(const std::map<KeyRef, std::uint64_t>& stored,
   return Ok(kCheck, "every key of every stored version is in the record or the archive");
 }
 
+// What is stored beside the record and the archive can be read.
+Finding CheckSettings(Mount& mount, openbao::Storage& storage, const mek::VersionDoc* live) {
+  constexpr char kCheck[] = "storage.settings";
+  for (const absl::Status& status :
+       {mount.config().Get(storage).status(), GetAcks(storage).status(), CheckReaders(storage),
+        CheckDestroying(storage),
+        live != nullptr && live->staged_kid.has_value()
+            ? mount.spread().Elapsed(storage, *live->staged_kid).status()
+            : absl::OkStatus()}) {
+    if (!status.ok()) return Fail(kCheck, status);
+  }
+  return Ok(kCheck, "settings, acknowledgements and readers can be read");
+}
+
 Finding CheckStaged(const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.staged_key_last";
   if (!live.staged_kid.has_value()) return Ok(kCheck, "no key is staged");
@@ -165,6 +180,7 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   for (Finding& finding : stored.findings) findings.push_back(std::move(finding));
   std::set<KeyRef> archived;
   findings.push_back(CheckArchive(mount, storage, archived));
+  findings.push_back(CheckSettings(mount, storage, has_record ? &(*live)->doc : nullptr));
   if (has_record) {
     findings.push_back(CheckNothingLost(stored.keys, archived, (*live)->doc));
     findings.push_back(CheckStaged((*live)->doc));

@@ -9,6 +9,7 @@
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "mek/activation.h"
+#include "mek/document.h"
 
 namespace engine {
 namespace {
@@ -32,14 +33,20 @@ Answer List(Mount& mount, const Request& request, const FieldData& data) {
   if (limit > 0 && numbers.size() > limit) numbers.resize(limit);
 
   Response response;
+  std::vector<std::uint64_t> unreadable;
   Json keys = Json::array();
   Json info = Json::object();
   for (const std::uint64_t number : numbers) {
     keys.push_back(JsonText(absl::StrCat(number)));
     if (numbers.size() > kMostDetails) continue;
-    ASSIGN_OR_RETURN(const std::optional<Version> version, mount.records().Get(storage, number));
-    if (!version.has_value()) continue;  // pruned since it was listed
-    const mek::VersionDoc& doc = version->doc;
+    const absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
+    if (mek::IsUnreadable(version.status())) {
+      unreadable.push_back(number);
+      continue;
+    }
+    RETURN_IF_ERROR(version.status());
+    if (!version->has_value()) continue;  // pruned since it was listed
+    const mek::VersionDoc& doc = (*version)->doc;
     info[base::JsonString(absl::StrCat(number))] =
         Json{{"operation", JsonText(doc.operation)},
              {"created_time", TimeOrEmpty(doc.created_time)},
@@ -50,6 +57,7 @@ Answer List(Mount& mount, const Request& request, const FieldData& data) {
   }
   response.data["keys"] = std::move(keys);
   if (!info.empty()) response.data["key_info"] = std::move(info);
+  WarnUnreadable(unreadable, response);
   return response;
 }
 

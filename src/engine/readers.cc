@@ -1,9 +1,13 @@
 #include "engine/readers.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status_macros.h"
@@ -28,7 +32,7 @@ constexpr absl::Duration kSaveLaterTimes = absl::Minutes(10);
 
 // Texts that come with a request are bounded before they are kept.
 std::string Bounded(std::string_view text) {
-  constexpr std::size_t kMost = 256;
+  constexpr std::size_t kMost = 128;
   if (text.size() <= kMost) return std::string(text);
   std::size_t size = kMost;
   // Not within a character of UTF-8.
@@ -45,7 +49,8 @@ absl::StatusOr<Json> ToJson(const Reader& reader) {
   value["version"] = reader.version;
   ASSIGN_OR_RETURN(value["seen"], mek::TimeJson(reader.seen));
   value["staged_kid"] = JsonText(reader.staged_kid);
-  ASSIGN_OR_RETURN(value["staged_kid_seen"], mek::TimeJson(reader.staged_kid_seen));
+  value["staged_kid_seen_seconds"] =
+      static_cast<std::uint64_t>(absl::ToInt64Seconds(reader.staged_kid_seen));
   return value;
 }
 
@@ -59,7 +64,8 @@ absl::StatusOr<Reader> FromJson(const Json& value) {
   ASSIGN_OR_RETURN(reader.version, mek::ReadNumber(kSeenWhat, value, "version"));
   ASSIGN_OR_RETURN(reader.seen, mek::ReadTime(kSeenWhat, value, "seen"));
   ASSIGN_OR_RETURN(reader.staged_kid, mek::ReadString(kSeenWhat, value, "staged_kid"));
-  ASSIGN_OR_RETURN(reader.staged_kid_seen, mek::ReadTime(kSeenWhat, value, "staged_kid_seen"));
+  ASSIGN_OR_RETURN(reader.staged_kid_seen,
+                   mek::ReadSeconds(kSeenWhat, value, "staged_kid_seen_seconds"));
   return reader;
 }
 
@@ -84,18 +90,33 @@ absl::Status WriteList(openbao::Storage& storage, std::string_view key, std::str
   return storage.Put(key, document);
 }
 
+absl::StatusOr<std::vector<Reader>> GetReaders(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const Json list, ReadList(storage, kSeenKey, kSeenWhat, "readers"));
+  std::vector<Reader> readers;
+  for (const Json& value : list) {
+    ASSIGN_OR_RETURN(Reader reader, FromJson(value));
+    readers.push_back(std::move(reader));
+  }
+  return readers;
+}
+
 }  // namespace
 
 std::string Reader::name() const {
-  return base::Cat(accessor.empty() ? std::string_view("batch-token") : std::string_view(accessor),
-                   "@", address);
+  if (accessor.empty()) return base::Cat("batch-token@", address);
+  constexpr std::size_t kShown = 6;
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(accessor.data()), accessor.size(), digest.data());
+  const std::string_view start(reinterpret_cast<const char*>(digest.data()), kShown);
+  return base::Cat(absl::BytesToHexString(base::ToAbsl(start)), "@", address);
 }
 
 bool IsBehind(const Reader& reader, const mek::VersionDoc& live) {
   return reader.version < live.rotated_version.value_or(0);
 }
 
-void Readers::Note(const openbao::Request& request, const Version& version, absl::Time now) {
+void Readers::Note(const openbao::Request& request, const Version& version, absl::Time now,
+                   std::optional<absl::Duration> staged_for) {
   Reader reader;
   reader.accessor = Bounded(request.client_token_accessor);
   reader.address = Bounded(request.remote_address);
@@ -111,9 +132,9 @@ void Readers::Note(const openbao::Request& request, const Version& version, absl
   known.display_name = Bounded(request.display_name);
   known.version = version.number;
   known.seen = now;
-  if (staged.has_value() && known.staged_kid != *staged) {
+  if (staged.has_value() && staged_for.has_value() && known.staged_kid != *staged) {
     known.staged_kid = *staged;
-    known.staged_kid_seen = now;
+    known.staged_kid_seen = *staged_for;
     has_news_ = true;
   }
   if (is_new) MakeRoom();
@@ -121,7 +142,7 @@ void Readers::Note(const openbao::Request& request, const Version& version, absl
 
 void Readers::MakeRoom() {
   while (readers_.size() > kMaxReaders) {
-    overflowed_ = true;
+    incomplete_ = true;
     readers_.erase(std::ranges::min_element(readers_, {},
                                             [](const auto& named) { return named.second.seen; }));
   }
@@ -129,11 +150,17 @@ void Readers::MakeRoom() {
 
 absl::Status Readers::Load(openbao::Storage& storage) {
   if (loaded_) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const Json list, ReadList(storage, kSeenKey, kSeenWhat, "readers"));
-  for (const Json& value : list) {
-    ASSIGN_OR_RETURN(Reader kept, FromJson(value));
-    const std::string name = kept.name();
-    const auto [at, is_new] = readers_.try_emplace(name, kept);
+  const absl::StatusOr<std::vector<Reader>> all = GetReaders(storage);
+  if (mek::IsUnreadable(all.status())) {
+    // An account of who looked is no reason to stand still; it begins anew, and says so. A newer
+    // plugin's is left as it is.
+    incomplete_ = loaded_ = true;
+    may_save_ = absl::IsDataLoss(all.status());
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(all.status());
+  for (const Reader& kept : *all) {
+    const auto [at, is_new] = readers_.try_emplace(kept.name(), kept);
     // One seen since the start may have fetched the staged key before it.
     if (!is_new && at->second.staged_kid == kept.staged_kid && !kept.staged_kid.empty()) {
       at->second.staged_kid_seen = std::min(at->second.staged_kid_seen, kept.staged_kid_seen);
@@ -160,9 +187,9 @@ absl::StatusOr<std::vector<Reader>> Readers::Seen(openbao::Storage& storage, abs
   return seen;
 }
 
-bool Readers::overflowed() {
+bool Readers::incomplete() {
   absl::MutexLock lock(&mutex_);
-  return overflowed_;
+  return incomplete_;
 }
 
 absl::Status Readers::Save(openbao::Storage& storage, absl::Time since, absl::Time now) {
@@ -172,7 +199,7 @@ absl::Status Readers::Save(openbao::Storage& storage, absl::Time since, absl::Ti
     RETURN_IF_ERROR(Load(storage));
     Drop(since);
     const bool times_are_old = !saved_.has_value() || now - *saved_ >= kSaveLaterTimes;
-    if (!has_news_ && !(has_later_ && times_are_old)) return absl::OkStatus();
+    if (!may_save_ || (!has_news_ && !(has_later_ && times_are_old))) return absl::OkStatus();
     for (const auto& [name, reader] : readers_) {
       ASSIGN_OR_RETURN(Json value, ToJson(reader));
       list.push_back(std::move(value));
@@ -188,6 +215,8 @@ absl::Status Readers::Save(openbao::Storage& storage, absl::Time since, absl::Ti
   return put;
 }
 
+absl::Status CheckReaders(openbao::Storage& storage) { return GetReaders(storage).status(); }
+
 absl::StatusOr<std::vector<Ack>> GetAcks(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const Json list, ReadList(storage, kAcksKey, kAcksWhat, "acks"));
   std::vector<Ack> acks;
@@ -202,17 +231,23 @@ absl::StatusOr<std::vector<Ack>> GetAcks(openbao::Storage& storage) {
   return acks;
 }
 
-absl::Status PutAck(openbao::Storage& storage, Ack ack) {
-  ASSIGN_OR_RETURN(std::vector<Ack> acks, GetAcks(storage));
-  const auto known = std::ranges::find(acks, ack.consumer, &Ack::consumer);
-  if (known != acks.end()) {
-    *known = std::move(ack);
-  } else if (acks.size() < kMaxAcks) {
-    acks.push_back(std::move(ack));
-  } else {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("acknowledgements of ", kMaxAcks, " consumers are kept, and this one is new"));
+absl::Status PutAck(openbao::Storage& storage, Ack ack, const std::vector<std::string>& of_kids) {
+  absl::StatusOr<std::vector<Ack>> stored = GetAcks(storage);
+  std::vector<Ack> acks;
+  if (stored.ok()) {
+    acks = *std::move(stored);
+  } else if (!absl::IsDataLoss(stored.status())) {
+    return stored.status();
   }
+  std::erase_if(acks, [&](const Ack& kept) {
+    return std::ranges::find(of_kids, kept.kid) == of_kids.end() ||
+           (kept.consumer == ack.consumer && kept.kid == ack.kid);
+  });
+  if (acks.size() >= kMaxAcks) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("at most ", kMaxAcks, " acknowledgements are kept"));
+  }
+  acks.push_back(std::move(ack));
   Json list = Json::array();
   for (const Ack& kept : acks) {
     Json value = Json::object();

@@ -24,10 +24,11 @@ struct Reader {
   std::string display_name;
   std::uint64_t version = 0;  // the last version it fetched
   absl::Time seen;            // when
-  // The staged key it fetched last, and when first.
+  // The staged key it fetched last, and how long that had been staged when it first did.
   std::string staged_kid;
-  absl::Time staged_kid_seen;
+  absl::Duration staged_kid_seen;
 
+  // Tells readers apart, and shows no accessor: names are map keys, which audit logs show in clear.
   std::string name() const;
 };
 
@@ -41,13 +42,16 @@ class Readers {
  public:
   static constexpr std::size_t kMaxReaders = 1000;
 
-  // A live record was handed out.
-  void Note(const openbao::Request& request, const Version& version, absl::Time now);
+  // A live record was handed out. `staged_for`: how long its staged key has been one, if that is
+  // known.
+  void Note(const openbao::Request& request, const Version& version, absl::Time now,
+            std::optional<absl::Duration> staged_for);
 
   // Those seen since `since`, by name. Reads what was kept, at the first call.
   absl::StatusOr<std::vector<Reader>> Seen(openbao::Storage& storage, absl::Time since);
-  // Whether more were seen than could be remembered, since this start.
-  bool overflowed();
+  // Whether some may be missing: more were seen than can be remembered, or what was kept can't be
+  // read.
+  bool incomplete();
 
   // Keeps them, if there is anything new to keep, without those not seen since `since`.
   absl::Status Save(openbao::Storage& storage, absl::Time since, absl::Time now);
@@ -60,22 +64,27 @@ class Readers {
   absl::Mutex mutex_;
   std::map<std::string, Reader> readers_ ABSL_GUARDED_BY(mutex_);  // by name
   bool loaded_ ABSL_GUARDED_BY(mutex_) = false;
-  bool overflowed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool incomplete_ ABSL_GUARDED_BY(mutex_) = false;
+  bool may_save_ ABSL_GUARDED_BY(mutex_) = true;
   bool has_news_ ABSL_GUARDED_BY(mutex_) = false;  // beyond a later time of the same
   bool has_later_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<absl::Time> saved_ ABSL_GUARDED_BY(mutex_);
 };
 
-// What consumers have acknowledged: the last kid of each, in the entry "acks". Thread-safe; Put is
-// called by one at a time, who holds the mount's lock.
+// Whether the entry "readers/seen" can be read.
+absl::Status CheckReaders(openbao::Storage& storage);
+
+// What consumers have acknowledged, in the entry "acks". Thread-safe; PutAck is called by one at a
+// time, who holds the mount's lock.
 struct Ack {
   std::string consumer;
   std::string kid;
   absl::Time time;
 };
 absl::StatusOr<std::vector<Ack>> GetAcks(openbao::Storage& storage);
+// Keeps those of `of_kids` only, beside the new one. A list that is damaged begins anew.
 // RESOURCE_EXHAUSTED for too many consumers.
-absl::Status PutAck(openbao::Storage& storage, Ack ack);
+absl::Status PutAck(openbao::Storage& storage, Ack ack, const std::vector<std::string>& of_kids);
 
 }  // namespace engine
 

@@ -44,6 +44,15 @@ class Remembered {
     if (allowed_) value_ = std::move(value);
   }
 
+  // A write got no answer, so it may still take effect at any time: nothing that is read from now
+  // on is sure to stay true.
+  void Distrust() {
+    absl::MutexLock lock(&mutex_);
+    allowed_ = false;
+    ++changes_;
+    value_.reset();
+  }
+
   void Forget() {
     absl::MutexLock lock(&mutex_);
     ++changes_;

@@ -1,5 +1,6 @@
 #include "engine/reply.h"
 
+#include "base/text.h"
 #include "mek/document.h"
 
 namespace engine {
@@ -24,7 +25,8 @@ openbao::Response ChangeReply(const Outcome& outcome,
   if (outcome.dry_run) {
     response.data["dry_run"] = true;
     response.warnings.emplace_back(
-        "dry run: nothing was changed. The change would get a version, times and new kids of its own");
+        "dry run: nothing was changed. The change would get a version, times and new kids of its "
+        "own");
   }
   return response;
 }
@@ -40,6 +42,24 @@ Json VersionMetadata(const Version& version) {
 
 Json TimeOrEmpty(const std::optional<absl::Time>& time) {
   return JsonText(time.has_value() ? mek::TimeText(*time) : "");
+}
+
+void WarnUnreadable(const std::vector<std::uint64_t>& numbers, openbao::Response& response) {
+  if (numbers.empty()) return;
+  response.warnings.push_back(base::Cat("what is stored of these versions can't be read: ",
+                                        Ranges(numbers), ". read verify says why"));
+}
+
+std::string Ranges(const std::vector<std::uint64_t>& numbers) {
+  std::string text;
+  for (std::size_t i = 0; i < numbers.size();) {
+    std::size_t last = i;
+    while (last + 1 < numbers.size() && numbers[last + 1] == numbers[last] + 1) ++last;
+    text += base::Cat(text.empty() ? "" : ", ", numbers[i]);
+    if (last > i) text += base::Cat("-", numbers[last]);
+    i = last + 1;
+  }
+  return text;
 }
 
 Json TextList(const std::vector<std::string>& texts) {

@@ -2,6 +2,7 @@
 #ifndef ENGINE_REPLY_H_
 #define ENGINE_REPLY_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,12 @@ base::Json VersionMetadata(const Version& version);
 
 // "" if there is no time: the CLI shows n/a.
 base::Json TimeOrEmpty(const std::optional<absl::Time>& time);
+
+// Says which versions were left out because what is stored of them can't be read.
+void WarnUnreadable(const std::vector<std::uint64_t>& numbers, openbao::Response& response);
+
+// "1-3, 7": version numbers, ascending, as people write them.
+std::string Ranges(const std::vector<std::uint64_t>& numbers);
 
 base::Json TextList(const std::vector<std::string>& texts);
 

@@ -63,6 +63,11 @@ absl::StatusOr<absl::Duration> SpreadClock::Elapsed(openbao::Storage& storage,
   return Counted();
 }
 
+std::optional<absl::Duration> SpreadClock::Known(const std::string& kid) {
+  absl::MutexLock lock(&mutex_);
+  return kid.empty() || kid_ != kid ? std::nullopt : std::optional(Counted());
+}
+
 absl::Status SpreadClock::Save(openbao::Storage& storage, const std::string& kid) {
   absl::Duration counted;
   {

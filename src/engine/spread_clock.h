@@ -26,6 +26,8 @@ class SpreadClock {
   void Begin(const std::string& kid);
   // The time counted for `kid`; begins at the first call if it was neither begun nor kept.
   absl::StatusOr<absl::Duration> Elapsed(openbao::Storage& storage, const std::string& kid);
+  // The same without a look at the storage: nullopt if nothing was counted for `kid` yet.
+  std::optional<absl::Duration> Known(const std::string& kid);
   // Keeps what was counted. Called on the tick.
   absl::Status Save(openbao::Storage& storage, const std::string& kid);
   // What the time of day did meanwhile that a person should know of.

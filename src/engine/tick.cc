@@ -9,6 +9,7 @@
 #include "engine/destroy.h"
 #include "engine/operations.h"
 #include "mek/document.h"
+#include "sdk/logical/errors.h"
 
 namespace engine {
 namespace {
@@ -26,16 +27,14 @@ openbao::Request OwnRequest(const openbao::Request& tick) {
   return own;
 }
 
-// Another writer was faster, or storage is a standby's: nothing to worry about.
-bool IsNoFailure(const absl::Status& status) { return absl::IsInvalidArgument(status); }
-
 absl::Status Settle(Mount& mount, const openbao::Request& request, std::string_view what,
                     const absl::StatusOr<Outcome>& outcome) {
   if (outcome.ok()) {
     mount.automatic().Succeeded();
     return absl::OkStatus();
   }
-  if (IsNoFailure(outcome.status())) return absl::OkStatus();
+  // The node has just stepped down: the next active one goes on.
+  if (openbao::IsReadOnlyStorage(outcome.status())) return absl::OkStatus();
   mount.automatic().Failed(std::string(what), std::string(outcome.status().message()), mount.Now(),
                            mount.Monotonic());
   mount.logger().Warn("an automatic operation failed and will be tried again",
@@ -47,9 +46,14 @@ absl::Status Settle(Mount& mount, const openbao::Request& request, std::string_v
 
 absl::Status ActivateIfTime(Mount& mount, const openbao::Request& request, const Version& live,
                             const Config& config) {
-  ASSIGN_OR_RETURN(const mek::ActivationState state,
-                   mount.Activation(*request.storage, live, config));
-  if (!state.ready || !mount.automatic().MayTry(mount.Monotonic())) return absl::OkStatus();
+  const absl::StatusOr<mek::ActivationState> state =
+      mount.Activation(*request.storage, live, config);
+  if (!mount.automatic().MayTry(mount.Monotonic())) return absl::OkStatus();
+  if (!state.ok()) return Settle(mount, request, "activate", state.status());
+  if (!state->ready) {
+    mount.automatic().Succeeded();
+    return absl::OkStatus();
+  }
   const WriteOptions write{.cas = live.number,
                            .reason = "automatic: the staged key's readers have it"};
   return Settle(mount, request, "activate", ActivateStaged(mount, request, write, /*force=*/false));
@@ -64,9 +68,12 @@ absl::Status RotateIfTime(Mount& mount, const openbao::Request& request, const V
                          {"time", mek::TimeText(*due.missed)},
                          {"next", due.next.has_value() ? mek::TimeText(*due.next) : ""}});
   }
-  if (!due.due.has_value() || !mount.automatic().MayTry(mount.Monotonic())) {
+  if (!due.due.has_value()) {
+    // Whatever failed before, it is done with.
+    mount.automatic().Succeeded();
     return absl::OkStatus();
   }
+  if (!mount.automatic().MayTry(mount.Monotonic())) return absl::OkStatus();
   const WriteOptions write{
       .cas = live.number,
       .reason = config.rotation_schedule.empty()
@@ -82,10 +89,7 @@ absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(*request.storage));
   if (!live.has_value()) return absl::OkStatus();
   // A schedule skips while a key is staged.
-  if (!live->doc.staged_kid.has_value()) {
-    return config.rotates_by_itself() ? RotateIfTime(mount, request, *live, config)
-                                      : absl::OkStatus();
-  }
+  if (!live->doc.staged_kid.has_value()) return RotateIfTime(mount, request, *live, config);
   absl::Status activated = ActivateIfTime(mount, request, *live, config);
   const absl::Status kept = mount.spread().Save(*request.storage, *live->doc.staged_kid);
   return activated.ok() ? kept : activated;

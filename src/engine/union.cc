@@ -13,11 +13,16 @@
 namespace engine {
 namespace {
 
-// The keys of `target` that an operator has retired since.
-absl::StatusOr<std::set<mek::KeyRef>> Retired(Mount& mount, openbao::Storage& storage,
-                                              const mek::Record& target, const mek::Record& live) {
+// The keys of `target` that an operator has retired since, or marked as compromised.
+absl::StatusOr<std::set<mek::KeyRef>> StayingOut(Mount& mount, openbao::Storage& storage,
+                                                 const mek::Record& target,
+                                                 const mek::VersionDoc& live) {
   std::set<mek::KeyRef> retired;
-  for (const mek::SetKey& key : mek::KeysMissingIn(target, live)) {
+  for (const mek::SetKey& key : mek::KeysMissingIn(target, live.record)) {
+    if (live.marks.compromised.contains(key.jwk.kid())) {
+      retired.insert({key.set, key.jwk.kid()});
+      continue;
+    }
     ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
                      mount.archive().Get(storage, key.jwk.kid()));
     const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
@@ -39,6 +44,21 @@ std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
 
 }  // namespace
 
+void AddNewToReaders(const Version& live, Change& change) {
+  const mek::Record& before = live.doc.record;
+  const std::string& current = change.record.current_kid();
+  if (before.current_kid() == current) return;
+  for (const mek::Set set : mek::kSets) {
+    if (before.set(set).Find(current) != nullptr) continue;
+    change.warnings.push_back(absl::StrCat(
+        "kid ", current,
+        " becomes current, and readers have not had it until now: one that seals "
+        "with it meets others that lack it, until all have fetched this version, and those that "
+        "load the record only at their start (nvcf-api, api-keys) were restarted"));
+    return;
+  }
+}
+
 openbao::Field NewerKeysField() {
   return {.name = "newer_keys",
           .type = openbao::FieldType::kString,
@@ -52,13 +72,16 @@ absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, me
                                      const Version& live, bool drop) {
   if (!drop) {
     ASSIGN_OR_RETURN(const std::set<mek::KeyRef> retired,
-                     Retired(mount, storage, target, live.doc.record));
+                     StayingOut(mount, storage, target, live.doc));
     ASSIGN_OR_RETURN(mek::Record record, mek::RollbackKeeping(target, live.doc.record, retired));
-    return Change{.record = std::move(record), .operation = ""};
+    Change change{.record = std::move(record), .operation = ""};
+    AddNewToReaders(live, change);
+    return change;
   }
   const std::vector<mek::SetKey> dropped = mek::KeysMissingIn(live.doc.record, target);
   Change change{.record = std::move(target), .operation = ""};
   if (!dropped.empty()) change.warnings.push_back(DropWarning(dropped));
+  AddNewToReaders(live, change);
   return change;
 }
 

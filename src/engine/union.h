@@ -16,6 +16,9 @@ openbao::Field NewerKeysField();
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop);
 
+// Warns if the change makes a key current that readers have not had.
+void AddNewToReaders(const Version& live, Change& change);
+
 }  // namespace engine
 
 #endif  // ENGINE_UNION_H_

@@ -48,6 +48,10 @@ const base::Json* Find(const base::Json& document, std::string_view member) {
 
 }  // namespace
 
+bool IsUnreadable(const absl::Status& status) {
+  return absl::IsDataLoss(status) || absl::IsFailedPrecondition(status);
+}
+
 absl::Status Damaged(std::string_view what, std::string_view why) {
   return absl::DataLossError(
       Cat(what, " is damaged in storage: ", why,

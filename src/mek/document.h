@@ -55,6 +55,9 @@ std::string TimeText(absl::Time time);
 // INTERNAL if `time` is outside the years 1 to 9999, which ReadTime couldn't read.
 absl::StatusOr<base::Json> TimeJson(absl::Time time);
 
+// A stored entry is damaged, or a newer plugin's. What is stored of others may be well.
+bool IsUnreadable(const absl::Status& status);
+
 // The DATA_LOSS of an entry, with the advice that fits all of them.
 absl::Status Damaged(std::string_view what, std::string_view why);
 

@@ -23,10 +23,14 @@ inline constexpr KeyState kKeyStates[] = {KeyState::kStaged,      KeyState::kCur
 // "staged", "current", …
 std::string_view KeyStateName(KeyState state);
 
-// What an operator has said of keys, by kid, and when. Both are final, and stay with the record.
+// What is known of keys beside where they are, by kid, and since when.
 struct KeyMarks {
+  // What an operator has said. Both are final, and stay with the record.
   std::map<std::string, absl::Time, std::less<>> compromised = {};
   std::map<std::string, absl::Time, std::less<>> destroyed = {};
+  // Keys of the record that came into both sets in another way than by being made: restored,
+  // imported, put. Readers have them only since then.
+  std::map<std::string, absl::Time, std::less<>> added = {};
 };
 
 // Where a kid stands; nullopt for one that is neither in the record, marked, nor `archived`.

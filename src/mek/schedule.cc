@@ -3,16 +3,27 @@
 #include <algorithm>
 
 namespace mek {
+namespace {
+
+// A time further ahead was written while the clock was wrong, and would stop all rotation until it
+// comes. Smaller steps back must not serve a time twice.
+constexpr absl::Duration kSaneLead = absl::Hours(24 * 366);
+
+}  // namespace
 
 RotationDue WhenToRotate(const RotationPlan& plan, const RotationPast& past, absl::Time now) {
   RotationDue result;
   if (plan.period > absl::ZeroDuration()) {
-    const absl::Time at = past.newest_key + plan.period;
+    const bool is_sane = past.newest_key <= now + kSaneLead;
+    const absl::Time at = (is_sane ? past.newest_key : std::min(past.plan_set, now)) + plan.period;
     (at <= now ? result.due : result.next) = at;
     return result;
   }
   if (!plan.schedule.has_value()) return result;
-  const absl::Time served = std::max(past.plan_set, past.last_slot.value_or(past.plan_set));
+  absl::Time served = std::min(past.plan_set, now);
+  if (past.last_slot.has_value() && *past.last_slot <= now + kSaneLead) {
+    served = std::max(served, *past.last_slot);
+  }
   const std::optional<absl::Time> last = plan.schedule->Last(now);
   if (last.has_value() && *last > served) {
     const bool in_window = plan.window == absl::ZeroDuration() || now < *last + plan.window;

@@ -30,9 +30,10 @@ struct RotationDue {
   std::optional<absl::Time> next;    // otherwise, when it will be time
 };
 
-// A period runs from the newest key, so a manual rotation begins it anew. A time of the calendar is
-// served once, however many manual rotations there are, and a manual rotation takes none away.
-// Several missed times are served by one rotation.
+// Times more than a year ahead of `now` are not believed. A period runs from the newest key, so a
+// manual rotation begins it anew. A time of the calendar is served once, however many manual
+// rotations there are, and a manual rotation takes none away. Several missed times are served by
+// one rotation.
 RotationDue WhenToRotate(const RotationPlan& plan, const RotationPast& past, absl::Time now);
 
 }  // namespace mek

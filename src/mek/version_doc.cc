@@ -52,7 +52,8 @@ struct MarkList {
   KidTimes KeyMarks::*member;
 };
 constexpr std::array kMarkLists{MarkList{"compromised", &KeyMarks::compromised},
-                                MarkList{"destroyed", &KeyMarks::destroyed}};
+                                MarkList{"destroyed", &KeyMarks::destroyed},
+                                MarkList{"added", &KeyMarks::added}};
 
 constexpr char kDeletedVersions[] = "deleted_versions";
 
@@ -140,12 +141,13 @@ absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_
   RawPart fields{.name = "record", .text = ""};
   ASSIGN_OR_RETURN(
       const base::Json document,
-      ReadDocument(what, kVersionSchema,
-                   {"operation", "created_time", "reason", "entity_id", "display_name",
-                    "request_id", "staged_kid", "previous_kid", "effective_time", "staged_time",
-                    "available_time", "rotated_time", "rotated_version", "scheduled_time",
-                    "rolled_back_to", "compromised", "destroyed", kDeletedVersions, "requests"},
-                   json, &fields));
+      ReadDocument(
+          what, kVersionSchema,
+          {"operation",      "created_time", "reason",          "entity_id",      "display_name",
+           "request_id",     "staged_kid",   "previous_kid",    "effective_time", "staged_time",
+           "available_time", "rotated_time", "rotated_version", "scheduled_time", "rolled_back_to",
+           "compromised",    "destroyed",    "added",           kDeletedVersions, "requests"},
+          json, &fields));
   if (fields.text.empty()) return Damaged(what, "record is missing");
   absl::StatusOr<Record> record = Record::ParseText(fields.text);
   if (!record.ok()) return Damaged(what, Cat("its record: ", record.status().message()));

@@ -30,8 +30,8 @@ struct RequestStamp {
 //
 // {"schema":1,"record":{…},"operation":"…","created_time":"…", then those that are set of "reason",
 // "entity_id", "display_name", "request_id", "previous_kid", "staged_kid", the times and numbers
-// below, "compromised" and "destroyed":[{"kid":"…","time":"…"}], "deleted_versions":[3,4], then
-// "requests":[{"id":"…","version":7}],"sha256":"…"}
+// below, "compromised", "destroyed" and "added":[{"kid":"…","time":"…"}], "deleted_versions":[3,4],
+// then "requests":[{"id":"…","version":7}],"sha256":"…"}
 struct VersionDoc {
   Record record;
   std::string operation = {};  // "rotate", "activate", …; not empty

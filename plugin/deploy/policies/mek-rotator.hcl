@@ -5,9 +5,11 @@
 
 path "mek/rotate" {
   capabilities = ["update"]
-  # `force` rotates over a key that is still staged: an operator's decision.
+  # `force` rotates over a key that is still staged, and `immediate` makes a key current before its
+  # readers have it: an operator's decisions. Without `activation` the mount's settings decide.
   denied_parameters = {
-    "force" = []
+    "force"      = []
+    "activation" = ["immediate"]
   }
 }
 

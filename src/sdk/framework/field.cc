@@ -188,6 +188,13 @@ absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, con
   for (const auto& [name, text] : captured) {
     const auto field = std::ranges::find(fields, name, &Field::name);
     if (field == fields.end()) return absl::InternalError(Cat("no field for {", name, "}"));
+    if (const auto given = data.find(base::JsonString(name));
+        given != data.end() && AsText(*given) != text) {
+      return absl::InvalidArgumentError(
+          Cat(name,
+              ": the path has another one. Leave it out, or give the same; nothing was "
+              "changed"));
+    }
     RETURN_IF_ERROR(take(*field, base::JsonText(text)));
   }
   for (const Field& field : fields) {

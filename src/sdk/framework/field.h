@@ -42,7 +42,7 @@ class FieldData {
  public:
   // INVALID_ARGUMENT for a name that `fields` lacks, a value that is not of its type, and a
   // required field left out. An error names the field and what was expected, never the value.
-  // `captured` are the values from the path, by name; they win over the body.
+  // `captured` are the values from the path, by name; another value for one in the body is refused.
   // `use` says which of `fields` the operation takes.
   enum class Use { kAll, kQuery, kBody };
   static absl::StatusOr<FieldData> Parse(const std::vector<Field>& fields, const base::Json& data,

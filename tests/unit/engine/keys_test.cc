@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/text.h"
+#include "mek/document.h"
 #include "mek/kid.h"
 #include "mek/record.h"
 #include "mek/rotation.h"
@@ -194,7 +197,8 @@ TEST_F(Keys, ADestroyedKeyIsNowhere) {
   EXPECT_FALSE(AnywhereInStorage(kids_[0]));
   EXPECT_FALSE(mount_.storage().content().contains("destroying"));
   EXPECT_EQ(State(kids_[0]), "destroyed");
-  EXPECT_THAT(mount_.Read("versions/1"), StatusIs(absl::StatusCode::kNotFound, ::testing::_));
+  EXPECT_THAT(mount_.Read("versions/1"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("was deleted")));
   EXPECT_THAT(mount_.Read("versions/2"), IsOk());
   EXPECT_EQ(mount_.Read("verify")->at("result"), "ok");
   for (const char* action : {"retire", "restore", "compromised"}) {
@@ -271,6 +275,141 @@ TEST_F(Keys, ADestructionThatIsCutShortIsMadeGood) {
     }
   }
   EXPECT_GT(points, 60);
+}
+
+TEST_F(Keys, DestructionsAtTheSameTimeAllComeToTheirEnd) {
+  for (int i = 0; i < 6; ++i) kids_.push_back(Text(mount_.Write("rotate")->at("current_kid")));
+  kids_.pop_back();  // the current one
+  std::vector<std::thread> threads;
+  for (const std::string& kid : kids_) {
+    threads.emplace_back([&] { EXPECT_THAT(Destroy(kid), IsOk()); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& kid : kids_) {
+    EXPECT_EQ(State(kid), "destroyed");
+    EXPECT_FALSE(AnywhereInStorage(kid)) << kid;
+  }
+  EXPECT_EQ(mount_.Read("verify")->at("result"), "ok");
+}
+
+TEST_F(Keys, ADamagedVersionKeepsNoKeyFromBeingDestroyed) {
+  mount_.storage().Set("versions/0000000001", "not what it was");
+  ASSERT_THAT(Destroy(kids_[0]), IsOk());
+  ASSERT_THAT(Destroy(kids_[1]), IsOk());
+  EXPECT_FALSE(mount_.storage().content().contains("destroying"));
+  EXPECT_EQ(mount_.Read("verify")->at("result"), "fail");
+}
+
+TEST_F(Keys, AVersionThatWentWithADestroyedKeyIsNotJustUnknown) {
+  ASSERT_THAT(Destroy(kids_[0]), IsOk());
+  EXPECT_THAT(mount_.Write("rollback", Json{{"version", 1}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("was destroyed")));
+}
+
+TEST_F(Keys, AKeyThatOneSetHasLostComesBack) {
+  const mek::Record whole = *mek::Record::Parse(mount_.Record());
+  mek::KeySet private_jwks = whole.set(mek::Set::kPrivateJwks).Clone();
+  private_jwks.Remove(kids_[0]);
+  const mek::Record damaged =
+      *whole.With(whole.set(mek::Set::kKeys).Clone(), std::move(private_jwks), whole.current_kid());
+  ASSERT_THAT(mount_.Write("data/encryption/keys/stored_data", Json{{"data", damaged.ToJson()}}),
+              IsOk());
+  EXPECT_EQ(State(kids_[0]), "retained");
+  ASSERT_THAT(Act(kids_[0], "restore"), IsOk());
+  const mek::Record restored = *mek::Record::Parse(mount_.Record());
+  EXPECT_TRUE(mek::KeysMissingIn(whole, restored).empty());
+  EXPECT_THAT(Act(kids_[0], "restore"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("nothing to restore")));
+}
+
+TEST_F(Keys, ACompromisedKeyThatIsOutStaysOut) {
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}, {"newer_keys", "drop"}}), IsOk());
+  ASSERT_THAT(Act(kids_[1], "compromised"), IsOk());
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 3}}), IsOk());
+  EXPECT_FALSE(InRecord(kids_[1]));
+  EXPECT_TRUE(InRecord(kids_[2]));
+}
+
+TEST_F(Keys, ARollbackWarnsOfACurrentKeyThatReadersHaveNotHad) {
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}, {"newer_keys", "drop"}}), IsOk());
+  mount_.Run(absl::Hours(100));
+  const auto back = mount_.Call(Operation::kUpdate, "rollback", Json{{"version", 3}});
+  ASSERT_THAT(back, IsOk());
+  EXPECT_THAT((*back)->warnings, Contains(HasSubstr("readers have not had it until now")));
+  EXPECT_EQ(Text(mount_.Read("status")->at("phase")), "propagating");
+}
+
+TEST_F(Keys, AKeyThatWasAwayIsNewToReadersWhenItBecomesCurrentSoonAfter) {
+  mount_.Run(absl::Hours(100));
+  ASSERT_THAT(Act(kids_[0], "retire"), IsOk());
+  mount_.Run(absl::Hours(100));
+  ASSERT_THAT(Act(kids_[0], "restore"), IsOk());
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
+  EXPECT_EQ(Text(mount_.Read("status")->at("phase")), "propagating");
+  mount_.Run(absl::Hours(48));
+  EXPECT_EQ(Text(mount_.Read("status")->at("phase")), "active");
+}
+
+TEST_F(Keys, ThePathAndTheBodyMustNameTheSameKey) {
+  EXPECT_THAT(Act(kids_[0], "retire", Json{{"kid", JsonText(kids_[1])}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the path has another one")));
+  EXPECT_TRUE(InRecord(kids_[0]));
+  EXPECT_THAT(Act(kids_[0], "retire", Json{{"kid", JsonText(kids_[0])}}), IsOk());
+}
+
+// What is beside the record: damage is named, and keeps nobody from the keys.
+TEST_F(Keys, DamageBesideTheRecordIsNamedAndKeepsNoReaderAway) {
+  ASSERT_THAT(mount_.Write("config", Json{{"required_acks", "x"}}), IsOk());
+  const std::string staged =
+      Text(mount_.Write("rotate", Json{{"activation", "staged"}})->at("staged_kid"));
+  ASSERT_THAT(mount_.Write("ack", Json{{"consumer", "x"}, {"kid", JsonText(staged)}}), IsOk());
+  mount_.Record();
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  for (const char* key : {"config", "acks", "spread", "readers/seen", "destroying"}) {
+    const auto content = mount_.storage().content();
+    mount_.storage().Set(key, "{\"schema\":1}");
+    mount_.Restart();
+    EXPECT_TRUE(mount_.Record().contains("keys")) << key;
+    const Json verified = *mount_.Read("verify");
+    EXPECT_EQ(verified.at("result"), "fail") << key;
+    EXPECT_THAT(Text(verified.at("storage.settings")), HasSubstr(key));
+    if (std::string_view(key) != "config") {
+      EXPECT_THAT(mount_.Write("rotate", Json{{"force", true}, {"dry_run", true}}), IsOk()) << key;
+      EXPECT_THAT(mount_.Write("activate", Json{{"force", true}, {"dry_run", true}}), IsOk())
+          << key;
+    }
+    if (const auto at = content.find(key); at != content.end()) {
+      mount_.storage().Set(key, at->second);
+    } else {
+      mount_.storage().Erase(key);
+    }
+    mount_.Restart();
+    EXPECT_EQ(mount_.Read("verify")->at("result"), "ok") << key;
+  }
+  mount_.storage().Set("acks", "damaged");
+  ASSERT_THAT(mount_.Write("ack", Json{{"consumer", "x"}, {"kid", JsonText(staged)}}), IsOk());
+  EXPECT_EQ(mount_.Read("verify")->at("result"), "ok");
+}
+
+TEST_F(Keys, SettingsOfAnEarlierPluginAreRead) {
+  const Json earlier{
+      {"grace_period_seconds", 3600}, {"max_versions", 7}, {"private_jwks", "mirror"}};
+  mount_.storage().Set("config", mek::WriteDocument(1, earlier)->view());
+  mount_.Restart();
+  const Json config = *mount_.Read("config");
+  EXPECT_EQ(Text(config.at("grace_period")), "1h");
+  EXPECT_EQ(config.at("max_versions"), 7u);
+  EXPECT_EQ(Text(config.at("reader_timeout")), "24h");
+}
+
+TEST_F(Keys, ADamagedVersionHidesNoOther) {
+  mount_.storage().Set("versions/0000000001", "damaged");
+  const auto listed = mount_.Call(Operation::kList, "versions");
+  ASSERT_THAT(listed, IsOk());
+  EXPECT_EQ((*listed)->data.at("keys"), Json::array({"1", "2", "3"}));
+  EXPECT_THAT((*listed)->warnings, Contains(HasSubstr("can't be read: 1")));
+  EXPECT_THAT(mount_.Read(Cat("keys/", kids_[1])), IsOk());
+  EXPECT_THAT(mount_.Read("metadata/encryption/keys/stored_data"), IsOk());
 }
 
 TEST_F(Keys, VersionsAreListedPageByPage) {

@@ -129,6 +129,41 @@ TEST_F(Schedule, AFailureIsShownAndTriedAgainLaterEachTime) {
   EXPECT_FALSE(mount_.Read("status")->contains("automatic_failure"));
 }
 
+TEST_F(Schedule, AbandoningAStagedKeyRotatesNothing) {
+  Config({{"rotation_schedule", "0 3 * * *"}, {"grace_period", "23h"}, {"activation", "staged"}});
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  mount_.Run(absl::Hours(20));  // past 03:00
+  EXPECT_EQ(Text(mount_.Read("status")->at("next_rotation_time")), "");
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
+  mount_.Run(absl::Hours(1));
+  EXPECT_EQ(mount_.LiveVersion(), 3u);
+  EXPECT_EQ(Text(mount_.Read("status")->at("next_rotation_time")),
+            "2027-01-17T03:00:00.000000000Z");
+}
+
+TEST_F(Schedule, AFailureIsForgottenWhenNothingIsDueAnyMore) {
+  Config({{"auto_rotate_period", "24h"}});
+  mount_.random().set_fail(true);
+  mount_.Run(absl::Hours(24));
+  EXPECT_TRUE(mount_.Read("status")->contains("automatic_failure"));
+  mount_.random().set_fail(false);
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  mount_.Run(absl::Minutes(1));
+  EXPECT_FALSE(mount_.Read("status")->contains("automatic_failure"));
+  EXPECT_EQ(mount_.LiveVersion(), 2u);
+}
+
+TEST_F(Schedule, AClockThatWasTenYearsAheadStopsNoRotation) {
+  const absl::Duration kAhead = absl::Hours(24 * 3650);
+  Config({{"rotation_schedule", "0 3 * * *"}});
+  mount_.clock().Step(kAhead);
+  mount_.Run(absl::Hours(24));  // one for all the times that seem to be missed, one at 03:00
+  ASSERT_EQ(mount_.LiveVersion(), 3u);
+  mount_.clock().Step(-kAhead);
+  mount_.Run(absl::Hours(24));
+  EXPECT_EQ(mount_.LiveVersion(), 4u);
+}
+
 TEST_F(Schedule, ALostAnswerMakesNoSecondRotation) {
   Config({{"auto_rotate_period", "24h"}});
   mount_.Run(absl::Hours(24) - absl::Minutes(1));
@@ -140,6 +175,7 @@ TEST_F(Schedule, ALostAnswerMakesNoSecondRotation) {
   });
   mount_.Run(absl::Hours(2));
   EXPECT_EQ(mount_.LiveVersion(), 2u);
+  EXPECT_FALSE(mount_.Read("status")->contains("automatic_failure"));
 }
 
 TEST_F(Schedule, SettingsThatDoNotGoTogetherAreRefused) {
@@ -159,6 +195,8 @@ TEST_F(Schedule, SettingsThatDoNotGoTogetherAreRefused) {
       {{{"required_acks", "a b"}}, "names of consumers"},
       {{{"max_versions", 1}}, "2 to 10000"},
       {{{"max_versions", 10001}}, "2 to 10000"},
+      {{{"reader_timeout", 0}}, "reader_timeout: expected 10m or more"},
+      {{{"activate_early", true}, {"reader_margin", "24h"}}, "less than reader_timeout"},
       {{{"activation", "later"}}, "one of immediate, staged"},
   };
   for (const auto& test : kCases) {

@@ -70,6 +70,21 @@ TEST(Schedule, ATimeIsMissedWhenItsWindowIsOver) {
   EXPECT_EQ(late.next, kNight + absl::Hours(24));
 }
 
+TEST(Schedule, TimesFarAheadAreNotBelieved) {
+  const absl::Time wrong = kStart + absl::Hours(24 * 3650);
+  EXPECT_EQ(WhenToRotate({.period = absl::Hours(24)}, {wrong, std::nullopt, kStart},
+                         kStart + absl::Hours(24))
+                .due,
+            kStart + absl::Hours(24));
+  EXPECT_EQ(WhenToRotate(Nightly(absl::ZeroDuration()), {kStart, wrong, kStart}, kNight).due,
+            kNight);
+  // A small step back serves no time twice.
+  EXPECT_EQ(WhenToRotate(Nightly(absl::ZeroDuration()), {kStart, kNight, kStart},
+                         kNight - absl::Hours(12))
+                .due,
+            std::nullopt);
+}
+
 TEST(Schedule, NoTimeBeforeThePlanCounts) {
   const RotationPast past{kStart, std::nullopt, kNight + absl::Hours(1)};
   const RotationDue due =

@@ -38,6 +38,7 @@ VersionDoc FullDoc() {
   doc.rolled_back_to = 3;
   doc.marks.compromised = {{"lost", kNow}, {std::string(kOldKid), kNow + absl::Hours(1)}};
   doc.marks.destroyed = {{"gone", kNow + absl::Hours(2)}};
+  doc.marks.added = {{std::string(kOldKid), kNow + absl::Hours(3)}};
   doc.deleted_versions = {4, 7};
   doc.Stamp("r-1", 1);
   doc.Stamp("r-2", 2);
@@ -70,6 +71,7 @@ TEST(VersionDoc, SurvivesStorage) {
   EXPECT_EQ(doc->rolled_back_to, 3u);
   EXPECT_EQ(doc->marks.compromised, FullDoc().marks.compromised);
   EXPECT_EQ(doc->marks.destroyed, FullDoc().marks.destroyed);
+  EXPECT_EQ(doc->marks.added, FullDoc().marks.added);
   EXPECT_EQ(doc->deleted_versions, (std::vector<std::uint64_t>{4, 7}));
   EXPECT_EQ(doc->AnswerTo("r-1"), 1u);
   EXPECT_EQ(doc->AnswerTo("r-2"), 2u);
