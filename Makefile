@@ -45,6 +45,12 @@ test-versions: deps-test build $(next) ## end-to-end tests on every OpenBao in s
 	  BAO_VERSION=$$version $(pytest) tests/e2e $(ARGS); \
 	done
 
+.PHONY: soak
+soak: build ## the long forms of the randomised tests: model, races (minutes)
+	cmake --build --preset release -j $(jobs) --target host_test engine_test
+	MODEL_STEPS=10000 build/tests/unit/engine/engine_test --gtest_filter='*ModelTest*'
+	SCHEDULES=100 build/tests/host/host_test --gtest_filter='Races.SixtyFour*'
+
 .PHONY: test-asan
 test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-asan
 	$(call configure,asan-ubsan)
