@@ -47,7 +47,14 @@ test-versions: deps-test build $(next) ## end-to-end tests on every OpenBao in s
 
 # What `make test` does in a short form, in full. A test prints its seed: MEK_SEED=N does that one again.
 .PHONY: soak
-soak: soak-e2e ## the long forms of the tests that kill, pause, cut off, flood and race
+soak: soak-unit soak-e2e ## the long forms of the tests that kill, pause, cut off, flood and race
+
+.PHONY: soak-unit
+soak-unit: build
+	cmake --build --preset release -j $(jobs) --target host_test engine_test
+	MEK_SOAK=1 build/tests/unit/engine/engine_test --gtest_filter='Fleet.*'
+	MODEL_STEPS=10000 build/tests/unit/engine/engine_test --gtest_filter='*ModelTest*'
+	SCHEDULES=100 build/tests/host/host_test --gtest_filter='Races.SixtyFour*'
 
 .PHONY: soak-e2e
 soak-e2e: deps-test build $(next)

@@ -67,7 +67,11 @@ absl::Status WipeVersion(Mount& mount, openbao::Storage& storage, std::uint64_t 
   RETURN_IF_ERROR(version.status());
   if (!version->has_value() || !Holds((*version)->doc, kid)) return absl::OkStatus();
   mek::VersionDoc& doc = (*version)->doc;
-  if (doc.record.current_kid() == kid) return mount.records().Prune(storage, number);
+  if (doc.record.current_kid() == kid) {
+    RETURN_IF_ERROR(mount.records().Prune(storage, number));
+    // Another entry may have stood behind it (ADR 0002).
+    return WipeVersion(mount, storage, number, kid);
+  }
   ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
   if (doc.staged_kid == kid) {
     doc.staged_kid.reset();

@@ -139,7 +139,7 @@ class Mount {
   const Sources sources_;
   std::atomic<bool> active_ = false;
   FairLock lock_;
-  MountStore records_;
+  MountStore records_{*sources_.clock};
   ArchiveStore archive_;
   ConfigStore config_;
   Readers readers_;

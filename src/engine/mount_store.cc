@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "sdk/logical/errors.h"
@@ -16,15 +18,33 @@ namespace {
 constexpr std::string_view kPrefix = "versions/";
 constexpr std::size_t kDigits = 10;
 
-std::string Key(std::uint64_t number) {
-  return base::Cat(kPrefix, absl::StrFormat("%010u", number));
+constexpr std::size_t kMarkDigits = 16;
+
+std::string Key(std::uint64_t number, std::string_view mark) {
+  return base::Cat(kPrefix, absl::StrFormat("%010u", number), mark.empty() ? "" : "-", mark);
 }
 
-std::optional<std::uint64_t> Number(std::string_view name) {
+struct Name {
   std::uint64_t number = 0;
-  const bool plain = name.size() == kDigits && std::ranges::all_of(name, absl::ascii_isdigit);
-  if (!plain || !absl::SimpleAtoi(base::ToAbsl(name), &number) || number == 0) return std::nullopt;
-  return number;
+  std::string mark;
+};
+
+bool IsMarkDigit(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); }
+
+std::optional<Name> ParseName(std::string_view text) {
+  Name name;
+  const std::string_view digits = text.substr(0, kDigits);
+  const bool plain = digits.size() == kDigits && std::ranges::all_of(digits, absl::ascii_isdigit);
+  if (!plain || !absl::SimpleAtoi(base::ToAbsl(digits), &name.number) || name.number == 0) {
+    return std::nullopt;
+  }
+  if (text.size() == kDigits) return name;
+  name.mark = text.substr(kDigits + 1);
+  if (text[kDigits] != '-' || name.mark.size() != kMarkDigits ||
+      !std::ranges::all_of(name.mark, IsMarkDigit)) {
+    return std::nullopt;
+  }
+  return name;
 }
 
 absl::Status MaybeDone(std::uint64_t number, const absl::Status& why) {
@@ -36,42 +56,61 @@ absl::Status MaybeDone(std::uint64_t number, const absl::Status& why) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::uint64_t>> MountStore::List(openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, storage.List(kPrefix));
-  std::vector<std::uint64_t> numbers;
-  numbers.reserve(names.size());
-  for (const std::string& name : names) {
-    const std::optional<std::uint64_t> number = Number(name);
-    if (!number.has_value()) {
+absl::StatusOr<std::map<std::uint64_t, std::string>> MountStore::Entries(
+    openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> texts, storage.List(kPrefix));
+  std::map<std::uint64_t, std::string> entries;
+  std::string latest;
+  for (const std::string& text : texts) {
+    const std::optional<Name> name = ParseName(text);
+    if (!name.has_value()) {
       return absl::DataLossError(base::Cat(
           "storage holds an entry under ", kPrefix,
           " that no version of this plugin known here writes; nothing is read or changed until it "
           "is looked at"));
     }
-    numbers.push_back(*number);
+    std::string& mark = entries[name->number];
+    mark = std::max(mark, name->mark);
+    latest = std::max(latest, name->mark);
   }
-  std::ranges::sort(numbers);
+  std::uint64_t seen = 0;
+  if (absl::SimpleHexAtoi(latest, &seen)) {
+    absl::MutexLock marking(&marking_);
+    latest_mark_ = std::max(latest_mark_, seen);
+  }
+  return entries;
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> MountStore::List(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const auto entries, Entries(storage));
+  std::vector<std::uint64_t> numbers;
+  numbers.reserve(entries.size());
+  for (const auto& [number, mark] : entries) numbers.push_back(number);
   return numbers;
 }
 
-absl::StatusOr<std::uint64_t> MountStore::LiveNumber(openbao::Storage& storage) {
+absl::StatusOr<std::shared_ptr<const MountStore::Known>> MountStore::Look(
+    openbao::Storage& storage) {
   if (has_unsettled_) RETURN_IF_ERROR(Settle(storage).status());
-  Remembered<std::uint64_t>::Moment moment = 0;
-  if (const auto known = live_.Get(moment); known.has_value()) return *known;
-  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, List(storage));
-  const std::uint64_t live = numbers.empty() ? 0 : numbers.back();
-  live_.Offer(moment, live);
-  return live;
+  Remembered<std::shared_ptr<const Known>>::Moment moment = 0;
+  if (auto known = known_.Get(moment); known.has_value()) return *std::move(known);
+  ASSIGN_OR_RETURN(auto entries, Entries(storage));
+  auto known = std::make_shared<Known>();
+  if (!entries.empty()) known->live = entries.rbegin()->first;
+  std::erase_if(entries, [](const auto& entry) { return entry.second.empty(); });
+  known->marks = std::move(entries);
+  known_.Offer(moment, known);
+  return known;
 }
 
 absl::StatusOr<std::optional<Version>> MountStore::Live(openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::uint64_t number, LiveNumber(storage));
-  if (number == 0) return std::nullopt;
-  ASSIGN_OR_RETURN(std::optional<Version> version, Get(storage, number));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  if (known->live == 0) return std::nullopt;
+  ASSIGN_OR_RETURN(std::optional<Version> version, Read(storage, *known, known->live));
   if (!version.has_value()) {
     Invalidate();
     return absl::DataLossError(
-        base::Cat("version ", number, ", the live one, is missing from storage"));
+        base::Cat("version ", known->live, ", the live one, is missing from storage"));
   }
   return version;
 }
@@ -79,19 +118,51 @@ absl::StatusOr<std::optional<Version>> MountStore::Live(openbao::Storage& storag
 absl::StatusOr<std::optional<Version>> MountStore::Get(openbao::Storage& storage,
                                                        std::uint64_t number) {
   if (number == 0) return std::nullopt;
-  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(Key(number)));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  return Read(storage, *known, number);
+}
+
+std::string MountStore::KeyOf(const Known& known, std::uint64_t number) {
+  const auto marked = known.marks.find(number);
+  return Key(number, marked == known.marks.end() ? "" : marked->second);
+}
+
+absl::StatusOr<std::optional<Version>> MountStore::Read(openbao::Storage& storage,
+                                                        const Known& known, std::uint64_t number) {
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(KeyOf(known, number)));
   if (!entry.has_value()) return std::nullopt;
   ASSIGN_OR_RETURN(mek::VersionDoc doc,
                    mek::VersionDoc::Parse(base::Cat("version ", number), entry->view()));
   return Version{number, std::move(doc)};
 }
 
+std::string MountStore::NewMark() {
+  if (has_written_) return "";
+  absl::MutexLock marking(&marking_);
+  const auto now =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(absl::ToUnixMicros(clock_.Now()), 0));
+  latest_mark_ = std::max(now, latest_mark_ + 1);
+  return absl::StrFormat("%016x", latest_mark_);
+}
+
+void MountStore::Written(std::uint64_t number, const std::string& mark) {
+  has_written_ = true;
+  Remembered<std::shared_ptr<const Known>>::Moment moment = 0;
+  const auto before = known_.Get(moment);
+  if (!before.has_value()) return known_.Forget();
+  auto known = std::make_shared<Known>(**before);
+  known->live = number;
+  if (!mark.empty()) known->marks[number] = mark;
+  known_.Replace(std::move(known));
+}
+
 absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
                                 const base::SecretBytes& document) {
   const std::uint64_t number = live + 1;
-  absl::Status put = storage.Put(Key(number), document);
+  const std::string mark = NewMark();
+  absl::Status put = storage.Put(Key(number, mark), document);
   if (put.ok()) {
-    live_.Replace(number);
+    Written(number, mark);
     return put;
   }
   // These two say that nothing was written.
@@ -102,9 +173,9 @@ absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
   const bool ended = !absl::IsUnavailable(put);
   {
     absl::MutexLock settling(&settling_);
-    unsettled_ = Unsettled{number, document.Clone(), ended};
+    unsettled_ = Unsettled{number, mark, document.Clone(), ended};
     has_unsettled_ = true;
-    live_.Forget();
+    known_.Forget();
   }
   const absl::StatusOr<bool> landed = Settle(storage);
   if (!landed.ok()) return MaybeDone(number, put);
@@ -114,7 +185,7 @@ absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
 absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
   absl::MutexLock settling(&settling_);
   if (!unsettled_.has_value()) return false;
-  const std::string key = Key(unsettled_->number);
+  const std::string key = Key(unsettled_->number, unsettled_->mark);
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(key));
   bool landed = entry.has_value();
   if (landed && !(*entry == unsettled_->document)) {
@@ -125,7 +196,7 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
     RETURN_IF_ERROR(storage.Put(key, unsettled_->document));
     landed = true;
   }
-  if (landed) live_.Replace(unsettled_->number);
+  if (landed) Written(unsettled_->number, unsettled_->mark);
   unsettled_.reset();
   has_unsettled_ = false;
   return landed;
@@ -133,11 +204,16 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
 
 absl::Status MountStore::Rewrite(openbao::Storage& storage, std::uint64_t number,
                                  const base::SecretBytes& document) {
-  return storage.Put(Key(number), document);
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  return storage.Put(KeyOf(*known, number), document);
 }
 
 absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) {
-  return storage.Delete(Key(number));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  absl::Status deleted = storage.Delete(KeyOf(*known, number));
+  // What stood behind it, if anything did, is now the version of that number, and is judged anew.
+  if (known->marks.contains(number)) known_.Forget();
+  return deleted;
 }
 
 }  // namespace engine

@@ -3,10 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "base/clock.h"
 #include "base/secret.h"
 #include "engine/record_store.h"
 #include "engine/remembered.h"
@@ -14,11 +18,18 @@
 namespace engine {
 
 // The record in the mount's own storage: one entry "versions/NNNNNNNNNN" a version, so that a
-// change is one Put, which any storage makes atomic. The number of the live version is remembered
-// once MayRemember() was called: only where this process is the one writer.
+// change is one Put, which any storage makes atomic. What is where is remembered once MayRemember()
+// was called: only where this process is the one writer.
+//
+// The first version that an object of this class writes is "versions/NNNNNNNNNN-MARK", and of two
+// entries for one number the one with the later mark counts, one without a mark least. So what an
+// earlier process had under way when it died lands beside this version, never over it (ADR 0002).
 class MountStore final : public RecordStore {
  public:
-  void MayRemember() { live_.Allow(); }
+  // The clock makes the marks, and must outlive this object.
+  explicit MountStore(base::Clock& clock) : clock_(clock) {}
+
+  void MayRemember() { known_.Allow(); }
 
   absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
@@ -29,26 +40,47 @@ class MountStore final : public RecordStore {
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
                        const base::SecretBytes& document) override;
   absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
-  void Invalidate() override { live_.Forget(); }
+  void Invalidate() override { known_.Forget(); }
 
  private:
+  // The marks by number; versions written without one have none.
+  struct Known {
+    std::uint64_t live = 0;  // 0 for none
+    std::map<std::uint64_t, std::string> marks;
+  };
+
   // An append whose outcome is unknown.
   struct Unsettled {
     std::uint64_t number;
+    std::string mark;
     base::SecretBytes document;
     bool ended;  // the write is over, whatever came of it
   };
 
+  // The marks of all numbers, "" for none.
+  absl::StatusOr<std::map<std::uint64_t, std::string>> Entries(openbao::Storage& storage);
+  absl::StatusOr<std::shared_ptr<const Known>> Look(openbao::Storage& storage);
+  static std::string KeyOf(const Known& known, std::uint64_t number);
+  absl::StatusOr<std::optional<Version>> Read(openbao::Storage& storage, const Known& known,
+                                              std::uint64_t number);
+  // The mark of the next version: none after the first.
+  std::string NewMark();
+  void Written(std::uint64_t number, const std::string& mark);
   // Finds out what became of an unsettled append, if there is one: whether it is in storage now.
   absl::StatusOr<bool> Settle(openbao::Storage& storage);
-  absl::StatusOr<std::uint64_t> LiveNumber(openbao::Storage& storage);
+
+  base::Clock& clock_;
+  std::atomic<bool> has_written_ = false;
 
   // Held while an append is settled: readers and writers alike may find it unsettled.
   absl::Mutex settling_;
   std::optional<Unsettled> unsettled_ ABSL_GUARDED_BY(settling_);
   std::atomic<bool> has_unsettled_ = false;
 
-  Remembered<std::uint64_t> live_;  // the number of the live version, 0 for none
+  absl::Mutex marking_;
+  std::uint64_t latest_mark_ ABSL_GUARDED_BY(marking_) = 0;  // of those ever seen
+
+  Remembered<std::shared_ptr<const Known>> known_;
 };
 
 }  // namespace engine

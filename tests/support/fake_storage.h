@@ -5,7 +5,6 @@
 #define TESTS_SUPPORT_FAKE_STORAGE_H_
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,19 +13,10 @@
 
 #include "absl/synchronization/mutex.h"
 #include "sdk/logical/storage.h"
+#include "support/fault.h"
+#include "support/tx_store.h"
 
 namespace testing_support {
-
-enum class Fault {
-  kNone,
-  kErrorBefore,  // the server answers with an error; nothing happened
-  kErrorAfter,   // … but the call had its effect
-  kLostBefore,   // no answer; nothing happened
-  kLostAfter,    // … but the call had its effect
-  kCrashBefore,  // the process dies; nothing happened
-  kCrashAfter,   // … the call had its effect
-  kReadOnly,     // a standby's refusal
-};
 
 // Thrown out of a storage call for a crash: the test drops the engine and builds a new one.
 struct Crash {};
@@ -34,6 +24,8 @@ struct Crash {};
 // Thread-safe. Its content outlives any engine over it.
 class FakeStorage final : public openbao::TransactionalStorage {
  public:
+  FakeStorage() { store_.set_transactional(false); }
+
   struct Call {
     int number;  // from 1
     std::string name;
@@ -51,18 +43,11 @@ class FakeStorage final : public openbao::TransactionalStorage {
     absl::MutexLock lock(&mutex_);
     return calls_;
   }
-  std::map<std::string, std::string, std::less<>> content() {
-    absl::MutexLock lock(&mutex_);
-    return content_;
-  }
-  void Set(std::string_view key, std::string_view value) {
-    absl::MutexLock lock(&mutex_);
-    content_.insert_or_assign(std::string(key), std::string(value));
-  }
-  void Erase(std::string_view key) {
-    absl::MutexLock lock(&mutex_);
-    content_.erase(std::string(key));
-  }
+  TxStore::Content content() { return store_.content(); }
+  void Set(std::string_view key, std::string_view value) { store_.Set(key, value); }
+  void Erase(std::string_view key) { store_.Erase(key); }
+  // Transactions, which it has none of by default, and their counts.
+  TxStore& store() { return store_; }
 
   absl::StatusOr<std::optional<base::SecretBytes>> Get(std::string_view key) override;
   absl::Status Put(std::string_view key, const base::SecretBytes& value) override;
@@ -70,23 +55,30 @@ class FakeStorage final : public openbao::TransactionalStorage {
   absl::StatusOr<std::vector<std::string>> List(std::string_view prefix) override;
   absl::StatusOr<std::vector<std::string>> ListPage(std::string_view prefix, std::string_view after,
                                                     int limit) override;
-  absl::StatusOr<bool> IsTransactional() override { return false; }
-  absl::StatusOr<std::unique_ptr<openbao::Transaction>> BeginTx() override {
-    return absl::UnimplementedError("no transactions here");
-  }
+  absl::StatusOr<bool> IsTransactional() override { return store_.transactional(); }
+  absl::StatusOr<std::unique_ptr<openbao::Transaction>> BeginTx() override { return Begin(false); }
   absl::StatusOr<std::unique_ptr<openbao::Transaction>> BeginReadOnlyTx() override {
-    return BeginTx();
+    return Begin(true);
   }
 
  private:
-  // Runs `effect` under the plan's fault.
+  class FakeTransaction;
+
+  // Runs `effect`, which returns the server's error text, under the plan's fault.
   absl::Status Run(std::string_view name, std::string_view key,
-                   const std::function<void()>& effect);
+                   const std::function<std::string()>& effect);
+  absl::StatusOr<std::unique_ptr<openbao::Transaction>> Begin(bool read_only);
+  absl::StatusOr<std::optional<base::SecretBytes>> GetIn(std::string_view txn,
+                                                         std::string_view key);
+  absl::Status PutIn(std::string_view txn, std::string_view key, const base::SecretBytes& value);
+  absl::Status DeleteIn(std::string_view txn, std::string_view key);
+  absl::StatusOr<std::vector<std::string>> ListIn(std::string_view txn, std::string_view prefix,
+                                                  std::string_view after, int limit);
 
   absl::Mutex mutex_;
   Plan plan_ ABSL_GUARDED_BY(mutex_);
   std::vector<Call> calls_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, std::string, std::less<>> content_ ABSL_GUARDED_BY(mutex_);
+  TxStore store_;
 };
 
 }  // namespace testing_support

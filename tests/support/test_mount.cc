@@ -1,12 +1,11 @@
 #include "support/test_mount.h"
 
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "support/records.h"
 
 namespace testing_support {
 
@@ -78,14 +77,7 @@ absl::StatusOr<Json> TestMount::Read(std::string_view path, Json data) {
   return response.has_value() ? std::move(response->data) : Json();
 }
 
-Json TestMount::RecordOf(const std::string& name) {
-  std::ifstream file(absl::StrCat(RECORDS_DIR, "/", name, ".json"));
-  std::stringstream text;
-  text << file.rdbuf();
-  const absl::StatusOr<Json> parsed = base::ParseJson(text.str());
-  if (!parsed.ok()) throw std::runtime_error("no record " + name);
-  return parsed->at("data");
-}
+Json TestMount::RecordOf(const std::string& name) { return ReadRecord(name); }
 
 absl::Status TestMount::Put(const std::string& name) {
   return Write("data/encryption/keys/stored_data", Json{{"data", RecordOf(name)}}).status();

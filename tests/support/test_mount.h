@@ -37,9 +37,10 @@ class FakeSystemView final : public openbao::SystemView {
   std::atomic<bool> standby = false;
 };
 
-class NeverCancelled final : public openbao::Context {
+class FakeContext final : public openbao::Context {
  public:
-  bool Cancelled() const override { return false; }
+  bool Cancelled() const override { return cancelled; }
+  std::atomic<bool> cancelled = false;
 };
 
 // Thread-safe as the engine is.
@@ -85,6 +86,8 @@ class TestMount {
   SeededRandom& random() { return random_; }
   KeptLog& log() { return log_; }
   FakeSystemView& system() { return system_; }
+  // That of every request.
+  FakeContext& context() { return context_; }
 
  private:
   FakeStorage storage_;
@@ -92,7 +95,7 @@ class TestMount {
   SeededRandom random_;
   KeptLog log_;
   FakeSystemView system_;
-  NeverCancelled context_;
+  FakeContext context_;
   std::atomic<int> requests_ = 0;
   std::string accessor_ = "accessor-1";
   std::string address_ = "127.0.0.1";

@@ -4,18 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <map>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/base64.h"
 #include "base/text.h"
 #include "mek/document.h"
 #include "mek/kid.h"
 #include "mek/record.h"
+#include "support/records.h"
 #include "support/status_matchers.h"
 #include "support/test_mount.h"
 
@@ -27,39 +25,6 @@ using openbao::Operation;
 using ::testing::HasSubstr;
 
 constexpr char kData[] = "data/encryption/keys/stored_data";
-
-// (set, kid, k) of a record, k in clear: the test's own.
-using Keys = std::set<std::string>;
-
-Keys KeysOf(const Json& record_json) {
-  Keys keys;
-  const auto record = mek::Record::Parse(record_json);
-  EXPECT_THAT(record, IsOk());
-  if (!record.ok()) return keys;
-  for (const mek::Set set : mek::kSets) {
-    for (const mek::Jwk& jwk : record->set(set).keys()) {
-      keys.insert(base::Cat(mek::SetName(set), " ", jwk.kid(), " ",
-                            base::Base64UrlEncode(jwk.key().view()).view()));
-    }
-  }
-  return keys;
-}
-
-// Everything that is anywhere in storage: versions and archive are searched as text, JSON in JSON
-// undone.
-bool Stored(FakeStorage& storage, const std::string& key) {
-  const std::string kid = key.substr(key.find(' ') + 1, key.rfind(' ') - key.find(' ') - 1);
-  const std::string k = key.substr(key.rfind(' ') + 1);
-  for (const auto& [name, value] : storage.content()) {
-    if (name.starts_with("archive/") && absl::StrContains(value, k) &&
-        absl::StrContains(value, kid))
-      return true;
-    if (!name.starts_with("versions/")) continue;
-    const auto doc = mek::VersionDoc::Parse(name, value);
-    if (doc.ok() && KeysOf(doc->record.ToJson()).contains(key)) return true;
-  }
-  return false;
-}
 
 struct Operated {
   const char* name;
@@ -156,15 +121,12 @@ const std::vector<Operated>& Operations() {
   return operations;
 }
 
-constexpr Fault kFaults[] = {Fault::kErrorBefore, Fault::kErrorAfter,  Fault::kLostBefore,
-                             Fault::kLostAfter,   Fault::kCrashBefore, Fault::kCrashAfter};
-
 class Faults : public ::testing::TestWithParam<std::size_t> {};
 
 // One run with one fault at call `n`; false if the operation makes fewer calls.
 bool RunOne(const Operated& operation, Fault fault, int n, bool cold, int& points) {
-  SCOPED_TRACE(absl::StrCat(operation.name, ", fault ", static_cast<int>(fault), " at call ", n,
-                            cold ? ", cold" : ""));
+  SCOPED_TRACE(
+      absl::StrCat(operation.name, ", ", FaultName(fault), " at call ", n, cold ? ", cold" : ""));
   TestMount mount;
   Prepare(mount);
   if (operation.before) {
@@ -172,15 +134,7 @@ bool RunOne(const Operated& operation, Fault fault, int n, bool cold, int& point
   }
   const std::uint64_t start = mount.LiveVersion();
   if (cold) mount.Restart();
-  const Keys known = [&] {
-    Keys keys;
-    for (const auto& [name, value] : mount.storage().content()) {
-      if (!name.starts_with("versions/")) continue;
-      for (const std::string& key : KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson()))
-        keys.insert(key);
-    }
-    return keys;
-  }();
+  const Keys known = KeysStored(mount.storage().content());
   const Json before = mount.Record();
   if (cold) mount.Restart();
 
@@ -233,11 +187,11 @@ bool RunOne(const Operated& operation, Fault fault, int n, bool cold, int& point
   }
 
   // No key that was ever in the record is lost, and the next rotation works.
-  for (const std::string& key : known) EXPECT_TRUE(Stored(mount.storage(), key));
+  EXPECT_EQ(FirstMissing(known, KeysStored(mount.storage().content())), "");
   const Keys shown = KeysOf(mount.Record());
   EXPECT_EQ(mount.Write("rotate", Json{{"force", true}})->at("version"), start + 2);
   const Keys rotated = KeysOf(mount.Record());
-  for (const std::string& key : shown) EXPECT_TRUE(rotated.contains(key));
+  EXPECT_EQ(FirstMissing(shown, rotated), "");
   return true;
 }
 
@@ -245,7 +199,7 @@ TEST_P(Faults, AtEveryStorageCallLeaveAllInOrder) {
   const Operated& operation = Operations()[GetParam()];
   int points = 0;
   for (const bool cold : {false, true}) {
-    for (const Fault fault : kFaults) {
+    for (const Fault fault : kEveryFault) {
       int n = 1;
       while (RunOne(operation, fault, n, cold, points)) ++n;
       ASSERT_GT(n, 1) << "no storage call was reached";
@@ -291,21 +245,14 @@ TEST(Faults, AStandbyForwardsBeforeItReadsAnything) {
 }
 
 TEST(Faults, ATickPrunesWithoutLosingAKeyWhateverFails) {
-  for (const Fault fault : kFaults) {
+  for (const Fault fault : kEveryFault) {
     for (int n = 1; n <= 40; ++n) {
       TestMount mount;
       Prepare(mount);
       // Versions 1 to 3 go: the newest key of 3, which left with version 4, is in the archive.
       ASSERT_THAT(mount.Write("config", Json{{"max_versions", 2}}), IsOk());
       ASSERT_THAT(mount.Write("rotate"), IsOk());
-      Keys known;
-      for (const auto& [name, value] : mount.storage().content()) {
-        if (!name.starts_with("versions/")) continue;
-        for (const std::string& key :
-             KeysOf(mek::VersionDoc::Parse(name, value)->record.ToJson())) {
-          known.insert(key);
-        }
-      }
+      const Keys known = KeysStored(mount.storage().content());
       const Json record = mount.Record();
       bool reached = false;
       mount.storage().set_plan([&](const FakeStorage::Call& call) {
@@ -322,8 +269,7 @@ TEST(Faults, ATickPrunesWithoutLosingAKeyWhateverFails) {
       EXPECT_EQ(mount.Record(), record);
       EXPECT_EQ(mount.Call(Operation::kList, "versions")->value().data.at("keys").dump(),
                 R"(["4","5"])");
-      for (const std::string& key : known)
-        EXPECT_TRUE(Stored(mount.storage(), key)) << "fault at " << n;
+      EXPECT_EQ(FirstMissing(known, KeysStored(mount.storage().content())), "") << "fault at " << n;
       if (HasFailure()) return;
       if (!reached) break;
       ASSERT_LT(n, 40);

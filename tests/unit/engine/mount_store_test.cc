@@ -4,7 +4,9 @@
 
 #include <deque>
 #include <string>
+#include <vector>
 
+#include "base/text.h"
 #include "mek/rotation.h"
 #include "support/fake_storage.h"
 #include "support/fakes.h"
@@ -53,8 +55,12 @@ class MountStoreTest : public ::testing::Test {
   }
 
   FakeStorage storage_;
-  MountStore store_;
+  testing_support::FakeClock clock_{absl::FromUnixSeconds(1'800'000'000)};
+  MountStore store_{clock_};
 };
+
+// Where the first version of a process goes: marked with the clock's microseconds.
+constexpr char kFirst[] = "versions/0000000001-0006651728988000";
 
 TEST_F(MountStoreTest, AppendsEntriesInOrder) {
   EXPECT_FALSE(store_.Live(storage_)->has_value());
@@ -85,7 +91,7 @@ TEST_F(MountStoreTest, AWriteWithoutAnAnswerIsWrittenAgainAsItWas) {
   storage_.set_plan(Next({Fault::kLostBefore}));
   EXPECT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
   EXPECT_EQ(storage_.content().size(), 1u);
-  EXPECT_EQ(storage_.content().at("versions/0000000001"), Document("one").view());
+  EXPECT_EQ(storage_.content().at(kFirst), Document("one").view());
 }
 
 TEST_F(MountStoreTest, WhatIsUnsettledIsSettledBeforeTheNextReadOrWrite) {
@@ -97,7 +103,7 @@ TEST_F(MountStoreTest, WhatIsUnsettledIsSettledBeforeTheNextReadOrWrite) {
   EXPECT_TRUE(storage_.content().empty());
   // The write may still be under way: only the same document may take its place.
   EXPECT_EQ(LiveReason(), "one");
-  EXPECT_EQ(storage_.content().at("versions/0000000001"), Document("one").view());
+  EXPECT_EQ(storage_.content().at(kFirst), Document("one").view());
   ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
   EXPECT_EQ(LiveReason(), "two");
 }
@@ -111,16 +117,70 @@ TEST_F(MountStoreTest, NothingIsReadWhileWhatIsUnsettledCannotBeSettled) {
 }
 
 TEST_F(MountStoreTest, AnotherProcessesWriteInThePlaceIsNotOverwritten) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
   storage_.set_plan([](const FakeStorage::Call& call) {
     return call.name == "put" ? Fault::kLostBefore : Fault::kNone;
   });
-  storage_.Set("versions/0000000001", Document("other").view());
-  EXPECT_THAT(store_.Append(storage_, 0, Document("one")),
+  storage_.Set("versions/0000000002", Document("other").view());
+  EXPECT_THAT(store_.Append(storage_, 1, Document("two")),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known")));
   storage_.set_plan(nullptr);
   EXPECT_THAT(store_.Live(storage_),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another process")));
-  EXPECT_EQ(storage_.content().at("versions/0000000001"), Document("other").view());
+  EXPECT_EQ(storage_.content().at("versions/0000000002"), Document("other").view());
+}
+
+TEST_F(MountStoreTest, OnlyTheFirstVersionOfAProcessIsMarked) {
+  for (std::uint64_t live = 0; live < 3; ++live) {
+    ASSERT_THAT(store_.Append(storage_, live, Document("one")), IsOk());
+  }
+  MountStore second(clock_);
+  ASSERT_THAT(second.Append(storage_, 3, Document("four")), IsOk());
+  std::vector<std::string> names;
+  for (const auto& [name, value] : storage_.content()) names.push_back(name);
+  EXPECT_THAT(names, ElementsAre(kFirst, "versions/0000000002", "versions/0000000003",
+                                 "versions/0000000004-0006651728988000"));
+  EXPECT_THAT(second.List(storage_), IsOkAndHolds(ElementsAre(1u, 2u, 3u, 4u)));
+}
+
+TEST_F(MountStoreTest, WhatAnEarlierProcessWritesLateCountsForNothing) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  MountStore second(clock_);
+  second.MayRemember();
+  // Its clock stands still, and it has seen the first one's mark.
+  ASSERT_TRUE(second.Live(storage_)->has_value());
+  ASSERT_THAT(second.Append(storage_, 1, Document("replayed")), IsOk());
+  ASSERT_THAT(store_.Append(storage_, 1, Document("late")), IsOk());
+  EXPECT_EQ(storage_.content().count("versions/0000000002"), 1u);
+  EXPECT_EQ((*second.Live(storage_))->doc.reason, "replayed");
+  MountStore third(clock_);
+  EXPECT_EQ((*third.Live(storage_))->doc.reason, "replayed");
+  EXPECT_EQ((*third.Get(storage_, 2))->doc.reason, "replayed");
+  EXPECT_THAT(third.List(storage_), IsOkAndHolds(ElementsAre(1u, 2u)));
+  // Nothing of it is deleted unseen: once the version is, it stands in its place.
+  ASSERT_THAT(second.Prune(storage_, 2), IsOk());
+  EXPECT_EQ((*second.Get(storage_, 2))->doc.reason, "late");
+}
+
+TEST_F(MountStoreTest, AMarkIsLaterThanThoseBeforeItWhateverTheClockSays) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  testing_support::FakeClock early(absl::FromUnixSeconds(1));
+  MountStore second(early);
+  ASSERT_TRUE(second.Live(storage_)->has_value());
+  ASSERT_THAT(second.Append(storage_, 1, Document("two")), IsOk());
+  EXPECT_EQ(storage_.content().rbegin()->first, "versions/0000000002-0006651728988001");
+}
+
+TEST_F(MountStoreTest, ANameThatIsNoVersionsIsNotPassedOver) {
+  for (const char* name :
+       {"1", "000000000a", "0000000000", "0000000001-", "0000000001_000665172898",
+        "0000000001-000665172898800", "0000000001-000665172898800G", "0000000001-0006651728988000x",
+        "00000000011"}) {
+    storage_.Set(base::Cat("versions/", name), Document("one").view());
+    EXPECT_THAT(store_.List(storage_), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("entry")))
+        << name;
+    storage_.Erase(base::Cat("versions/", name));
+  }
 }
 
 TEST_F(MountStoreTest, AnInvalidationMakesItLookAgain) {
@@ -135,7 +195,7 @@ TEST_F(MountStoreTest, AnInvalidationMakesItLookAgain) {
 TEST_F(MountStoreTest, ALiveVersionThatVanishedIsAnError) {
   ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
   EXPECT_EQ(LiveReason(), "one");
-  storage_.Erase("versions/0000000001");
+  storage_.Erase(kFirst);
   EXPECT_THAT(store_.Live(storage_), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("missing")));
 }
 

@@ -48,7 +48,8 @@ TEST_F(StorageCalls, ARollbackReadsItsTargetToo) {
                     [&] {
                       ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
                     }),
-            "get versions/0000000002, get versions/0000000001, put versions/0000000003");
+            "get versions/0000000002, get versions/0000000001-0006651728988000, "
+            "put versions/0000000003");
 }
 
 TEST_F(StorageCalls, StatusIsOneGetAfterTheFirst) {

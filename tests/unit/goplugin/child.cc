@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +19,8 @@ constexpr absl::Duration kPatience = absl::Seconds(4);
 
 }  // namespace
 
-Child::Child(const std::string& program, const std::vector<std::string>& environment) {
+Child::Child(const std::string& program, const std::vector<std::string>& environment,
+             const std::string& log) {
   int out[2];
   int err[2];
   if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0) return;
@@ -26,10 +28,13 @@ Child::Child(const std::string& program, const std::vector<std::string>& environ
   err_.fd = Fd(err[0]);
   const Fd out_end(out[1]);
   const Fd err_end(err[1]);
+  const Fd log_end(
+      log.empty() ? -1 : open(log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, out_end.get(), STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err_end.get(), STDERR_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, log.empty() ? err_end.get() : log_end.get(),
+                                   STDERR_FILENO);
   std::vector<char*> variables;
   variables.reserve(environment.size() + 1);
   for (const std::string& variable : environment) {
@@ -90,6 +95,18 @@ bool Child::AwaitStderr(const std::string& text) {
   while (err_.text.find(text) == std::string::npos) {
     if (err_.ended || !Read(deadline)) return false;
   }
+  return true;
+}
+
+bool Child::AwaitEnd(absl::Duration patience) {
+  // Readable when the process has ended.
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
+  pollfd event{process.get(), POLLIN, 0};
+  if (pid_ < 0 || poll(&event, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) <= 0) {
+    return pid_ < 0;
+  }
+  waitpid(pid_, nullptr, 0);
+  pid_ = -1;
   return true;
 }
 

@@ -22,8 +22,10 @@ class Child {
     absl::Duration took;
   };
 
-  // Starts the program with exactly these variables ("NAME=value").
-  Child(const std::string& program, const std::vector<std::string>& environment);
+  // Starts the program with exactly these variables ("NAME=value"). Its stderr is added to the file
+  // `log`, if one is named, and not read by us.
+  Child(const std::string& program, const std::vector<std::string>& environment,
+        const std::string& log = "");
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
@@ -33,6 +35,9 @@ class Child {
   std::optional<std::string> ReadLine();
   // Waits for the end and reads the rest of both streams; nothing if it doesn't come in time.
   std::optional<End> Wait();
+
+  // Waits for the end without reading anything more; false if it doesn't come in time.
+  bool AwaitEnd(absl::Duration patience);
 
   // What came after the lines read, known once Wait() has returned.
   const std::string& stdout_text() const { return out_.text; }

@@ -63,7 +63,8 @@ std::shared_ptr<grpc::Channel> Host::Connect(const PluginAddress& plugin) const 
 }
 
 std::unique_ptr<grpc::Server> Host::Serve(const std::string& address, const PluginAddress& plugin,
-                                          grpc::Service& service, int* port) const {
+                                          const std::vector<grpc::Service*>& services,
+                                          int* port) const {
   grpc::SslServerCredentialsOptions options(
       GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   options.pem_root_certs = plugin.certificate_pem;
@@ -72,7 +73,7 @@ std::unique_ptr<grpc::Server> Host::Serve(const std::string& address, const Plug
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(-1);
   builder.AddListeningPort(address, grpc::SslServerCredentials(options), port);
-  builder.RegisterService(&service);
+  for (grpc::Service* service : services) builder.RegisterService(service);
   return builder.BuildAndStart();
 }
 

@@ -60,7 +60,12 @@ class Host {
   std::shared_ptr<grpc::Channel> Connect(const PluginAddress& plugin) const;
   // A server for the plugin to dial: "unix:PATH" or "HOST:PORT", whose port is then in `port`.
   std::unique_ptr<grpc::Server> Serve(const std::string& address, const PluginAddress& plugin,
-                                      grpc::Service& service, int* port = nullptr) const;
+                                      grpc::Service& service, int* port = nullptr) const {
+    return Serve(address, plugin, {&service}, port);
+  }
+  std::unique_ptr<grpc::Server> Serve(const std::string& address, const PluginAddress& plugin,
+                                      const std::vector<grpc::Service*>& services,
+                                      int* port = nullptr) const;
 
  private:
   const Identity identity_ = *MakeIdentity(absl::Now());
