@@ -184,10 +184,10 @@ Answer MarkCompromised(Mount& mount, const Request& request, const FieldData& da
         // A staged key that is compromised must not become current.
         change.unstages = known.state == mek::KeyState::kStaged;
         if (known.is_current) {
-          change.warnings.push_back(
+          change.warnings.emplace_back(
               "this is the current key, and readers go on sealing with it: rotate now");
         } else if (change.unstages) {
-          change.warnings.push_back(
+          change.warnings.emplace_back(
               "this was the staged key; it will not become current. Rotate to stage another");
         }
         return change;
@@ -211,7 +211,7 @@ openbao::Field KidField() {
   return {.name = "kid", .type = FieldType::kString, .description = "The key's id; see list keys."};
 }
 
-openbao::Path ActionPath(std::string action, std::string synopsis, std::string description,
+openbao::Path ActionPath(std::string_view action, std::string synopsis, std::string description,
                          openbao::Handler handler) {
   openbao::Path path;
   path.pattern = base::Cat("keys/{kid}/", action);
