@@ -31,7 +31,17 @@ absl::StatusOr<ArchiveStore::Kids> ArchiveStore::List(openbao::Storage& storage)
   if (const std::optional<Kids> known = kids_.Get(moment); known.has_value()) return *known;
   ASSIGN_OR_RETURN(std::vector<std::string> names, storage.List(kPrefix));
   std::set<std::string> kids;
-  for (std::string& name : names) kids.insert(Kid(std::move(name)));
+  for (std::string& name : names) {
+    std::string kid = Kid(std::move(name));
+    // Remembered, it would hide what is archived from every later check.
+    if (!mek::IsValidKid(kid)) {
+      return absl::DataLossError(
+          base::Cat("storage holds an entry under ", kPrefix,
+                    " that no version of this plugin known here writes; nothing is changed until "
+                    "it is looked at"));
+    }
+    kids.insert(std::move(kid));
+  }
   auto listed = std::make_shared<const std::set<std::string>>(std::move(kids));
   kids_.Offer(moment, listed);
   return listed;

@@ -350,6 +350,18 @@ TEST(Faults, AForeignEntryAmongTheVersionsClosesTheMount) {
   EXPECT_EQ(mount.storage().content().count("versions/0000000005"), 0u);
 }
 
+TEST(Faults, AForeignEntryInTheArchiveLetsNothingBeChanged) {
+  TestMount mount;
+  Prepare(mount);
+  mount.storage().Set("archive/{\"k\":1}", "x");
+  mount.Restart();
+  const auto content = mount.storage().content();
+  EXPECT_THAT(mount.Write("rotate"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("archive/")));
+  EXPECT_EQ(mount.storage().content(), content);
+  mount.storage().Erase("archive/{\"k\":1}");
+  EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
+}
+
 TEST(Faults, ARecordTooLargeIsRefusedBeforeAnythingIsWritten) {
   TestMount mount;
   Prepare(mount);
