@@ -323,13 +323,11 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
       std::min(numbers.size() - static_cast<std::size_t>(config.max_versions),
                static_cast<std::size_t>(limit));
   for (std::size_t i = 0; i < surplus && numbers[i] != live->number; ++i) {
-    const absl::StatusOr<std::optional<Version>> old = records_.Get(storage, numbers[i]);
     // A version that can't be read is not known to hold nothing of its own, so it stays, and with
-    // it those after it: there are no gaps. verify names it.
-    if (mek::IsUnreadable(old.status())) break;
-    RETURN_IF_ERROR(old.status());
-    if (!old->has_value()) continue;
-    ASSIGN_OR_RETURN(const bool kept, IsKeptElsewhere(storage, **old, *live));
+    // it those after it: there are no gaps.
+    ASSIGN_OR_RETURN(const std::optional<Version> old, records_.Get(storage, numbers[i]));
+    if (!old.has_value()) continue;
+    ASSIGN_OR_RETURN(const bool kept, IsKeptElsewhere(storage, *old, *live));
     if (!kept) break;
     RETURN_IF_ERROR(records_.Prune(storage, numbers[i]));
   }

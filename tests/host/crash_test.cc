@@ -27,6 +27,8 @@ using base::Json;
 
 constexpr char kData[] = "data/encryption/keys/stored_data";
 constexpr char kTheRequest[] = "the-request";
+// Current in the adopted record, retained in kHistory.
+constexpr char kRetained[] = "6aa44e80-fb25-11f0-b358-d9f191b7584a";
 
 enum class Start {
   kEmpty,
@@ -58,8 +60,8 @@ Json Import(const char* record, const char* newer_keys) {
   return fields;
 }
 
-HostRequest Update(const char* path, Json data = Json::object()) {
-  return {.path = path, .data = std::move(data)};
+HostRequest Update(std::string path, Json data = Json::object()) {
+  return {.path = std::move(path), .data = std::move(data)};
 }
 
 const std::vector<Operation>& Operations() {
@@ -88,6 +90,10 @@ const std::vector<Operation>& Operations() {
        [] {
          return Update("rotate", Json{{"force", true}});
        }},
+      {"retire", Start::kHistory,
+       [] { return Update(absl::StrCat("keys/", kRetained, "/retire"), Json::object()); }},
+      {"compromised", Start::kHistory,
+       [] { return Update(absl::StrCat("keys/", kRetained, "/compromised"), Json::object()); }},
       {"rollback_keep", Start::kHistory,
        [] {
          return Update("rollback", Json{{"version", 1}});

@@ -2,7 +2,7 @@
 // times, and in every second schedule the plugin is killed in the middle. What the clients saw must
 // be what one client after the other could have seen.
 //
-// SCHEDULES=100 runs more of them (make soak); SEED=N runs that one schedule.
+// SCHEDULES=100 runs more of them (make soak); MEK_SEED=N runs that one schedule.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -189,7 +189,7 @@ void CheckLinear(const std::vector<Event>& events, PluginHost& host) {
 }
 
 TEST_F(Races, SixtyFourClientsAreLinearizable) {
-  const int one = FromEnvironment("SEED", -1);
+  const int one = FromEnvironment("MEK_SEED", -1);
   const int schedules = one >= 0 ? 1 : FromEnvironment("SCHEDULES", 10);
   int writes = 0;
   int kills = 0;

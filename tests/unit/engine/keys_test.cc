@@ -56,6 +56,10 @@ class Keys : public ::testing::Test {
     return record.set(mek::Set::kKeys).Find(kid) != nullptr ||
            record.set(mek::Set::kPrivateJwks).Find(kid) != nullptr;
   }
+  // The entry of version 1.
+  std::string FirstVersion() {
+    return mount_.storage().content().lower_bound("versions/0000000001")->first;
+  }
   // Whether any stored entry holds the key's material.
   bool AnywhereInStorage(const std::string& kid) {
     for (const auto& [name, value] : mount_.storage().content()) {
@@ -293,7 +297,7 @@ TEST_F(Keys, DestructionsAtTheSameTimeAllComeToTheirEnd) {
 }
 
 TEST_F(Keys, ADamagedVersionKeepsNoKeyFromBeingDestroyed) {
-  mount_.storage().Set("versions/0000000001", "not what it was");
+  mount_.storage().Set(FirstVersion(), "not what it was");
   ASSERT_THAT(Destroy(kids_[0]), IsOk());
   ASSERT_THAT(Destroy(kids_[1]), IsOk());
   EXPECT_FALSE(mount_.storage().content().contains("destroying"));
@@ -403,7 +407,7 @@ TEST_F(Keys, SettingsOfAnEarlierPluginAreRead) {
 }
 
 TEST_F(Keys, ADamagedVersionHidesNoOther) {
-  mount_.storage().Set("versions/0000000001", "damaged");
+  mount_.storage().Set(FirstVersion(), "damaged");
   const auto listed = mount_.Call(Operation::kList, "versions");
   ASSERT_THAT(listed, IsOk());
   EXPECT_EQ((*listed)->data.at("keys"), Json::array({"1", "2", "3"}));

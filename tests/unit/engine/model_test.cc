@@ -2,7 +2,7 @@
 // versions as lists of keys. After each operation the mount must be what the model says, or where
 // the outcome was left open, what it said before.
 //
-// MODEL_STEPS=10000 is the long form (make soak); SEED=N repeats a run.
+// MODEL_STEPS=10000 is the long form (make soak); MEK_SEED=N repeats a run.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -453,7 +453,7 @@ class ModelTest : public ::testing::TestWithParam<bool> {};
 
 TEST_P(ModelTest, TheMountIsWhatAPlainModelSays) {
   const std::uint64_t steps = FromEnvironment("MODEL_STEPS", 2000);
-  const std::uint64_t seed = FromEnvironment("SEED", GetParam() ? 11 : 12);
+  const std::uint64_t seed = FromEnvironment("MEK_SEED", GetParam() ? 11 : 12);
   SCOPED_TRACE(absl::StrCat("SEED=", seed));
   ModelRun run(seed, GetParam());
   run.Run(steps);

@@ -471,14 +471,18 @@ TEST(Field, ACaptureIsTakenWhateverTheUse) {
   EXPECT_EQ(data->Unsigned("p"), 7U);
 }
 
-TEST(Field, CapturedValuesAreTypedAndWinOverTheBody) {
+TEST(Field, CapturedValuesAreTypedAndTheBodyNamesNoOther) {
   const std::vector<Field> fields{{.name = "p", .type = FieldType::kUnsigned, .description = ""}};
   const auto captured = FieldData::Parse(fields, FromText("{}"), {{"p", "7"}});
   ASSERT_THAT(captured, IsOk());
   EXPECT_EQ(captured->Unsigned("p"), 7U);
-  const auto both = FieldData::Parse(fields, FromText(R"({"p":8})"), {{"p", "7"}});
+  const auto both = FieldData::Parse(fields, FromText(R"({"p":"7"})"), {{"p", "7"}});
   ASSERT_THAT(both, IsOk());
   EXPECT_EQ(both->Unsigned("p"), 7U);
+  EXPECT_THAT(FieldData::Parse(fields, FromText(R"({"p":8})"), {{"p", "7"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "p: the path has another one. Leave it out, or give the same; nothing was "
+                       "changed"));
   EXPECT_THAT(
       FieldData::Parse(fields, FromText("{}"), {{"p", "seven"}}),
       StatusIs(absl::StatusCode::kInvalidArgument, "p: expected a whole number, 0 or more"));
