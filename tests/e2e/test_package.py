@@ -1,0 +1,208 @@
+"""What `make package` leaves: each file by itself, and the image as OpenBao downloads it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import secrets
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from spdx_tools.spdx.model import RelationshipType
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+from bao import PROJECT, BaoError, Server, sha256, wait_until
+from mek import Mek
+from release import FOLDER, NAME, Release
+from registry import skopeo
+
+DEPLOY = PROJECT / "plugin" / "deploy"
+
+
+def run(*command: str | pathlib.Path, **options: Any) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def build_id(file: pathlib.Path) -> str:
+    return re.search(r"Build ID: ([0-9a-f]{40})", run("readelf", "-n", file))[1]
+
+
+# The files ------------------------------------------------------------------------------------
+
+
+def test_every_file_has_its_sum(release: Release) -> None:
+    run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=release.folder)
+    summed = {line.split("  ")[1] for line in (FOLDER / "SHA256SUMS").read_text().splitlines()}
+    assert summed | {"SHA256SUMS"} == {path.name for path in FOLDER.iterdir()}
+    assert {release.stem, "RELEASE-NOTES.md", "THIRD-PARTY-NOTICES.txt"} <= summed
+
+
+def test_the_binary_is_what_was_tested(release: Release) -> None:
+    assert sha256(release.binary) == sha256(PROJECT / "build" / NAME)
+    assert os.access(release.binary, os.X_OK)
+    assert release.version in run(release.binary, "--version")
+    run(PROJECT / "scripts" / "check-binary", release.binary)
+
+
+def test_symbols_are_kept_aside(release: Release) -> None:
+    assert build_id(release.debug) == build_id(release.binary)
+    main = re.search(r"^([0-9a-f]+) T main$", run("nm", release.debug), re.M)
+    assert main, "no symbol main"
+    assert re.fullmatch(r"(\./)+plugin/main\.cc:\d+",
+                        run("addr2line", "-e", release.debug, main[1]).strip().replace("build/../", ""))
+
+
+def test_nothing_tells_where_it_was_built(release: Release) -> None:
+    for file in release.folder.iterdir():
+        assert str(PROJECT).encode() not in file.read_bytes(), file.name
+
+
+def test_the_same_input_makes_the_same_files(release: Release, tmp_path: pathlib.Path) -> None:
+    """The packaging's own part of reproducibility. The compiler's: `make package-check`."""
+    epoch = run("git", "-C", PROJECT, "log", "-1", "--format=%ct").strip()
+    run(sys.executable, "-B", PROJECT / "scripts" / "package", "--output", tmp_path / "again",
+        env={"PATH": "/usr/bin:/bin", "TZ": "Pacific/Chatham", "SOURCE_DATE_EPOCH": epoch})
+    run(sys.executable, "-B", PROJECT / "scripts" / "package", "--output", tmp_path / "later",
+        env={"PATH": "/usr/bin:/bin", "SOURCE_DATE_EPOCH": str(int(epoch) + 86400)})
+    for file in release.folder.iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
+    # The time is in what must have one, and nowhere else.
+    changed = {file.name for file in release.folder.iterdir()
+               if (tmp_path / "later" / file.name).read_bytes() != file.read_bytes()}
+    assert changed == {release.image.name, release.sbom.name, "SHA256SUMS"}
+
+
+def test_release_notes_say_what_changed_and_how_to_install(release: Release) -> None:
+    notes = (FOLDER / "RELEASE-NOTES.md").read_text()
+    changelog = (PROJECT / "CHANGELOG.md").read_text()
+    section = re.search(rf"^## \[{release.version[1:]}\].*?\n(.*?)(?=^## |\Z)", changelog, re.M | re.S)
+    assert section and section[1].strip() in notes
+    assert notes.count(sha256(release.binary)) == 2
+    assert f'version   = "{release.version}"' in notes
+
+
+# What it is made of ---------------------------------------------------------------------------
+
+
+def test_the_sbom_is_valid_and_complete(release: Release) -> None:
+    document = parse_file(str(release.sbom))
+    assert validate_full_spdx_document(document) == []
+    packages = {package.name: package for package in document.packages}
+
+    plugin = packages[NAME]
+    assert (plugin.version, plugin.file_name) == (release.version, release.stem)
+    assert [checksum.value for checksum in plugin.checksums] == [sha256(release.binary)]
+
+    def related(kind: RelationshipType) -> set[str]:
+        return {relation.related_spdx_element_id for relation in document.relationships
+                if relation.spdx_element_id == plugin.spdx_id and relation.relationship_type == kind}
+
+    linked = {name for name, package in packages.items()
+              if package.spdx_id in related(RelationshipType.STATIC_LINK)}
+    assert {"libgrpc++-dev", "libgrpc-dev", "libprotobuf-dev", "libssl-dev", "libabsl-dev", "zlib1g-dev",
+            "libc-ares-dev", "libc6-dev", "libstdc++-12-dev"} <= linked
+    headers_only = {name for name, package in packages.items()
+                    if package.spdx_id in related(RelationshipType.CONTAINS)}
+    assert "nlohmann-json3-dev" in headers_only
+    assert not any("gtest" in name or "gmock" in name for name in packages)
+
+    for name in linked | headers_only:
+        package = packages[name]
+        version, source = run("dpkg-query", "-W", "-f", "${Version} ${source:Package}", name).split()
+        assert package.version == version
+        assert f"source package {source} " in package.source_info
+        assert "NOASSERTION" in str(package.license_concluded).upper() or package.license_concluded
+    assert str(packages["libssl-dev"].license_declared) == "Apache-2.0"
+    assert str(packages["libprotobuf-dev"].license_declared) == "BSD-3-Clause"
+    assert str(packages["nlohmann-json3-dev"].license_declared) == "MIT"
+
+
+def test_the_notices_are_those_of_what_is_linked(release: Release) -> None:
+    notices = (FOLDER / "THIRD-PARTY-NOTICES.txt").read_text()
+    for text in ("The OpenSSL Project", "Niels Lohmann", "Google Inc", "Jean-loup Gailly"):
+        assert text in notices
+    assert "Apache License" in notices and "GCC RUNTIME LIBRARY EXCEPTION" in notices
+
+
+# The image ------------------------------------------------------------------------------------
+
+
+def test_the_image_holds_the_binary_at_its_root(release: Release, tmp_path: pathlib.Path) -> None:
+    image = f"oci-archive:{release.image}:{release.version}"
+    config = json.loads(skopeo("inspect", "--config", image))
+    assert (config["os"], config["architecture"]) == ("linux", "amd64")
+    assert config["config"]["Entrypoint"] == [f"/{NAME}"]
+    assert config["config"]["Labels"]["org.opencontainers.image.version"] == release.version
+
+    skopeo("copy", "-q", image, f"dir:{tmp_path}")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (layer,) = manifest["layers"]
+    blob = tmp_path / layer["digest"].removeprefix("sha256:")
+    assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
+    members = run("tar", "-tvzf", blob).splitlines()
+    (plugin,) = (line for line in members if line.endswith(f" {NAME}"))
+    assert plugin.startswith("-rwxr-xr-x 0/0")
+    run("tar", "-xzf", blob, "-C", tmp_path, NAME)
+    assert sha256(tmp_path / NAME) == sha256(release.binary)
+
+
+def plugin_stanza(release: Release, image: str, digest: str) -> str:
+    """As the release notes show it."""
+    notes = (FOLDER / "RELEASE-NOTES.md").read_text()
+    stanza = re.search(r"^plugin_auto_download = true\n.*?^\}", notes, re.M | re.S)
+    assert stanza and f'image     = "REGISTRY/{NAME}"' in stanza[0]
+    return stanza[0].replace(f"REGISTRY/{NAME}", image).replace(sha256(release.binary), digest)
+
+
+def self_initialization() -> str:
+    text = (DEPLOY / "server" / "initialize.hcl").read_text()
+    return text.replace("/openbao/policies", str(DEPLOY / "policies")) + """
+        initialize "login" {
+          request "enable" {
+            operation = "update"
+            path      = "sys/auth/userpass"
+            data      = { type = "userpass" }
+          }
+          request "user" {
+            operation = "update"
+            path      = "auth/userpass/users/ann"
+            data      = { password = "a throw-away", token_policies = "mek-operator" }
+          }
+        }
+        seal "static" {
+          current_key_id = "one"
+          current_key    = "%s"
+        }
+    """ % secrets.token_hex(32)
+
+
+def test_a_new_server_downloads_registers_mounts_and_rotates(release: Release, image: str) -> None:
+    settings = plugin_stanza(release, image, sha256(release.binary)) + self_initialization()
+    with Server.raft({}, settings, initialises_itself=True) as server:
+        login = wait_until(
+            lambda: server.http("POST", "auth/userpass/login/ann", {"password": "a throw-away"}).body
+            .get("auth"), "the server has initialised itself")
+        server.token = login["client_token"]
+        installed = server.plugin_dir / f"secret-mek-{release.version}"
+        assert installed.is_symlink() and sha256(installed) == sha256(release.binary)
+        mek = Mek(server)
+        first = mek.write("init").ok().data
+        second = mek.write("rotate").ok().data
+        assert (first["version"], second["version"]) == (1, 2)
+        assert second["previous_kid"] == first["current_kid"]
+        assert mek.read("verify").ok().data["result"] == "ok"
+
+
+def test_another_binary_than_the_one_named_is_not_run(release: Release, image: str) -> None:
+    with pytest.raises(BaoError) as refused:
+        with Server.raft({}, plugin_stanza(release, image, "0" * 64)):
+            pass
+    assert "plugin hash mismatch" in str(refused.value)
