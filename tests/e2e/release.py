@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import pathlib
 import re
-import subprocess
 
-from bao import PROJECT, BaoError, bao_binary
+from bao import PROJECT, BaoError
 
 FOLDER = PROJECT / "build" / "package"
 NAME = "openbao-plugin-secrets-mek"
-
-
-def plugin_init(settings: str, folder: pathlib.Path, *command: str) -> pathlib.Path:
-    """Fetches the plugins of a server's configuration, as an init container does; returns where to.
-
-    `command` is such a container's, with CONFIG and DIRECTORY for its paths.
-    """
-    config, plugins = folder / "server.hcl", folder / "plugins"
-    config.write_text(settings)
-    here = {"bao": str(bao_binary()), "-config=CONFIG": f"-config={config}",
-            "-directory=DIRECTORY": f"-directory={plugins}"}
-    command = command or ("bao", "plugin", "init", "-config=CONFIG", "-directory=DIRECTORY")
-    assert set(here) <= set(command)
-    done = subprocess.run([here.get(word, word) for word in command], capture_output=True, text=True,
-                          timeout=60, check=False, env={"PATH": "/usr/bin:/bin", "HOME": str(folder)})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return plugins
 
 
 class Release:

@@ -20,7 +20,7 @@ from jwcrypto import jwk, jwt
 import records
 from bao import PROJECT, Server, bao_binary, sha256
 from mek import SECRET, Mek
-from release import NAME, Release, plugin_init
+from release import NAME, Release
 
 DEPLOY = PROJECT / "plugin" / "deploy"
 FOLDER = DEPLOY / "kubernetes"
@@ -156,6 +156,24 @@ def readme_commands(*wanted: str) -> list[str]:
     return found
 
 
+class PodWithInitContainer(Server):
+    """Before the server starts, the init container's command fetches its plugins."""
+
+    def _lay_out(self) -> None:
+        super()._lay_out()
+        config = self.home / "values.hcl"
+        config.write_text(self._settings)
+        (container,) = VALUES["extraInitContainers"]
+        here = {"bao": str(bao_binary()),
+                "-config=/openbao/config/extraconfig-from-values.hcl": f"-config={config}",
+                "-directory=/openbao/plugins": f"-directory={self.plugin_dir}"}
+        command = [here.pop(word, word) for word in container["command"]]
+        assert not here
+        fetched = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False,
+                                 env={"PATH": "/usr/bin:/bin", "HOME": str(self.home)})
+        assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+
+
 class Deployed:
     """A server as the guide sets it up, and a shell beside it."""
 
@@ -181,14 +199,7 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(release: Release, image: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     audit_log = tmp_path_factory.mktemp("audit") / "audit.log"
-    (container,) = VALUES["extraInitContainers"]
-    settings = server_settings(release, image, audit_log)
-    paths = {"-config=/openbao/config/extraconfig-from-values.hcl": "-config=CONFIG",
-             "-directory=/openbao/plugins": "-directory=DIRECTORY"}
-    fetched = plugin_init(settings, tmp_path_factory.mktemp("init"),
-                          *(paths.get(word, word) for word in container["command"]))
-    plugin = fetched / f"secret-mek-{release.version}"
-    with Server.raft({}, settings, install={plugin.name: plugin}) as server:
+    with PodWithInitContainer.raft({}, server_settings(release, image, audit_log)) as server:
         deployed = Deployed(server, Cluster(), audit_log)
         server.cli("auth", "enable", "jwt").ok()
         server.http("POST", "auth/jwt/config", {

@@ -86,7 +86,7 @@ def test_release_notes_say_what_changed_and_how_to_install(release: Release) -> 
     section = re.search(rf"^## \[{release.version[1:]}\].*?\n(.*?)(?=^## |\Z)", changelog, re.M | re.S)
     assert section and section[1].strip() in notes
     assert notes.count(sha256(release.binary)) == 2
-    assert f'version   = "{release.version}"' in notes
+    assert f'version     = "{release.version}"' in notes
 
 
 # What it is made of ---------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def plugin_stanza(release: Release, image: str, digest: str) -> str:
     """As the release notes show it."""
     notes = (FOLDER / "RELEASE-NOTES.md").read_text()
     stanza = re.search(r"^plugin_auto_download = true\n.*?^\}", notes, re.M | re.S)
-    assert stanza and f'image     = "REGISTRY/{NAME}"' in stanza[0]
+    assert stanza and f'image       = "REGISTRY/{NAME}"' in stanza[0]
     return stanza[0].replace(f"REGISTRY/{NAME}", image).replace(sha256(release.binary), digest)
 
 
