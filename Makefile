@@ -47,7 +47,7 @@ test-versions: deps-test deps-package package $(next) ## end-to-end tests on eve
 
 # What `make test` does in a short form, in full. A test prints its seed: MEK_SEED=N does that one again.
 .PHONY: soak
-soak: soak-unit soak-e2e ## the long forms of the tests that kill, pause, cut off, flood and race
+soak: soak-unit soak-e2e package-check ## the long forms of the tests that kill, pause, cut off, flood and race
 
 .PHONY: soak-unit
 soak-unit: build
