@@ -79,7 +79,12 @@ def release() -> Release:
 
 
 @pytest.fixture(scope="session")
-def image(release: Release) -> Iterator[str]:
-    """The release's image in a registry on loopback, by the name that a plugin stanza gives."""
+def registry() -> Iterator[Registry]:
     with Registry() as registry:
-        yield registry.push(release.image, f"mek/{NAME}", release.version)
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def image(registry: Registry, release: Release) -> str:
+    """The release's image in a registry on loopback, by the name that a plugin stanza gives."""
+    return registry.push(release.image, f"mek/{NAME}", release.version)
