@@ -1,4 +1,4 @@
-"""Writes an OCI image of one layer as an oci-archive: the same bytes for the same input, without docker."""
+"""Writes an OCI image of one layer as an oci-archive; the same input, the same bytes; no docker."""
 
 from __future__ import annotations
 

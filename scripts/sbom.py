@@ -1,5 +1,5 @@
-"""What the plugin is made of, by the linker's map, the compiler's dependencies and dpkg: an SPDX document
-and the notices of all of it. Nothing is listed by hand."""
+"""What the plugin is made of, by the linker's map, the compiler's dependencies and dpkg: an SPDX
+document and the notices of all of it. Nothing is listed by hand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class Package:
                      if paragraph is header or re.search(r"^Files:\s*\*\s*$", paragraph, re.M)
                      for name in re.findall(r"^License: *(\S.*)$", paragraph, re.M)]
         if names and names[-1] in _SPDX_LICENSES:
-            return _SPDX_LICENSES[names[-1]], "of most files; parts are under others, see the notices"
+            return (_SPDX_LICENSES[names[-1]],
+                    "of most files; parts are under others, see the notices")
         return "NOASSERTION", "not told in a form for machines; see the notices"
 
 
@@ -108,17 +109,18 @@ def collect(link_map: pathlib.Path, build: pathlib.Path, target: str) -> list[Pa
 
 
 def notices(packages: list[Package]) -> str:
-    """The copyright file of each package, and the licences that these name without giving the text."""
+    """The copyright file of each package, and the licences that these name without their text."""
     rule = "=" * 78
-    parts = ["This program contains code of the Debian packages below. Their copyright files, as Debian\n"
-             "has them, and the licences to which these refer:\n"]
+    parts = ["This program contains code of the Debian packages below. Their copyright files, as\n"
+             "Debian has them, and the licences to which these refer:\n"]
     texts = {package.source: (package, package.copyright.read_text(errors="replace"))
              for package in packages}
     for source in sorted(texts):
         package, text = texts[source]
         parts.append(f"{rule}\n{source} {package.source_version}\n{rule}\n\n{text.rstrip()}\n")
     everything = "\n".join(parts)
-    for name in sorted(set(re.findall(rf"{_COMMON_LICENSES}/([A-Za-z0-9.-]*[A-Za-z0-9])", everything))):
+    named = re.findall(rf"{_COMMON_LICENSES}/([A-Za-z0-9.-]*[A-Za-z0-9])", everything)
+    for name in sorted(set(named)):
         text = (_COMMON_LICENSES / name).read_text(errors="replace")
         parts.append(f"{rule}\n{_COMMON_LICENSES / name}\n{rule}\n\n{text.rstrip()}\n")
     return "\n".join(parts)
@@ -133,7 +135,8 @@ def _element(package: Package, remark: str) -> dict[str, object]:
         "supplier": "Organization: Debian",
         "downloadLocation": "NOASSERTION",
         "filesAnalyzed": False,
-        "sourceInfo": f"built from Debian's source package {package.source} {package.source_version}",
+        "sourceInfo": "built from Debian's source package "
+                      f"{package.source} {package.source_version}",
         "licenseConcluded": "NOASSERTION",
         "licenseDeclared": license_name,
         "licenseComments": of_what,
@@ -192,7 +195,8 @@ def spdx(packages: list[Package], *, name: str, version: str, file_name: str, sh
             "creators": ["Tool: openbao-plugin-secrets-mek-package"],
         },
         "packages": elements,
-        "relationships": [{"spdxElementId": left, "relationshipType": kind, "relatedSpdxElement": right}
-                          for left, kind, right in relations],
+        "relationships": [
+            {"spdxElementId": left, "relationshipType": kind, "relatedSpdxElement": right}
+            for left, kind, right in relations],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

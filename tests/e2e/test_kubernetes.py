@@ -1,5 +1,5 @@
-"""What is shipped for Kubernetes: held to Kubernetes' schemas, and run on the real server as far as that
-goes without a cluster."""
+"""What is shipped for Kubernetes: held to Kubernetes' schemas, and run on the real server as far as
+that goes without a cluster."""
 
 from __future__ import annotations
 
@@ -126,7 +126,8 @@ class Cluster:
             "iss": "https://kubernetes.default.svc.cluster.local", "aud": [audience],
             "iat": now, "nbf": now, "exp": now + 600,
             "sub": f"system:serviceaccount:{namespace}:{account}",
-            "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": account, "uid": "1"}},
+            "kubernetes.io": {"namespace": namespace,
+                              "serviceaccount": {"name": account, "uid": "1"}},
         }
         signed = jwt.JWT(header={"alg": "ES256"}, claims=claims)
         signed.make_signed_token(jwk.JWK.from_pyca(self._key))
@@ -134,12 +135,13 @@ class Cluster:
 
 
 def server_settings(release: Release, image: str, audit_log: pathlib.Path) -> str:
-    """The configuration in the values, for this machine: but for listener, storage and Kubernetes."""
+    """The configuration in the values but for listener, storage, Kubernetes; for this machine."""
     common, ours = re.split(r"# -{20,}\n", VALUES["ha"]["raft"]["config"])
     assert "plugin" not in common
-    for shipped, here in (("<registry>/" + NAME, image), ("<64 hexadecimal digits>", sha256(release.binary)),
-                          ('"v0.1.0"', f'"{release.version}"'), ('file_path = "stdout"',
-                                                                f'file_path = "{audit_log}"'),
+    for shipped, here in (("<registry>/" + NAME, image),
+                          ("<64 hexadecimal digits>", sha256(release.binary)),
+                          ('"v0.1.0"', f'"{release.version}"'),
+                          ('file_path = "stdout"', f'file_path = "{audit_log}"'),
                           ('plugin_directory     = "/openbao/plugins"', "")):
         assert ours.count(shipped) == 1, shipped
         ours = ours.replace(shipped, here)
@@ -188,8 +190,9 @@ class Deployed:
     def shell(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         given = self.server.environment() | environment
         given["PATH"] = f"{self._tools}:{given['PATH']}"
-        return subprocess.run(["/bin/sh", "-ec", script], cwd=DEPLOY, env=given, capture_output=True,
-                              text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        return subprocess.run(["/bin/sh", "-ec", script], cwd=DEPLOY, env=given, text=True,
+                              capture_output=True, timeout=60, check=False,
+                              stdin=subprocess.DEVNULL)
 
     def login(self, role: str, token: str) -> tuple[int, str]:
         reply = self.server.http("POST", "auth/jwt/login", {"role": role, "jwt": token}, "")
@@ -204,14 +207,16 @@ def deployed(release: Release, image: str, tmp_path_factory: pytest.TempPathFact
         server.cli("auth", "enable", "jwt").ok()
         server.http("POST", "auth/jwt/config", {
             "jwt_validation_pubkeys": [deployed.cluster.public_key()]}).ok()
-        for block in readme_commands("bao secrets enable", "bao secrets tune", "bao write auth/jwt/role"):
+        for block in readme_commands("bao secrets enable", "bao secrets tune",
+                                     "bao write auth/jwt/role"):
             done = deployed.shell(block)
             assert done.returncode == 0, done.stderr
         Mek(server).import_record(records.SAMPLES["good_bootstrapped"].data)
         yield deployed
 
 
-def test_the_init_containers_plugin_is_the_one_that_runs(deployed: Deployed, release: Release) -> None:
+def test_the_init_containers_plugin_is_the_one_that_runs(
+        deployed: Deployed, release: Release) -> None:
     mounted = deployed.server.json("secrets", "list", "-detailed")["mek/"]
     assert mounted["running_sha256"] == sha256(release.binary)
 
@@ -225,7 +230,8 @@ def test_the_job_rotates_with_its_pods_token(deployed: Deployed, tmp_path: pathl
     token = "/var/run/secrets/openbao/token"
     assert script.count(token) == 1
     (tmp_path / "token").write_text(deployed.cluster.token("mek-rotator"))
-    done = deployed.shell(script.replace(token, str(tmp_path / "token")), REASON="by hand", BAO_TOKEN="")
+    script = script.replace(token, str(tmp_path / "token"))
+    done = deployed.shell(script, REASON="by hand", BAO_TOKEN="")
     assert done.returncode == 0, done.stderr
     after = mek.status()
     assert after["version"] == before["version"] + 1

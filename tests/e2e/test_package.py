@@ -31,7 +31,8 @@ DEPLOY = PROJECT / "plugin" / "deploy"
 
 
 def run(*command: str | pathlib.Path, **options: Any) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+                          **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -61,8 +62,8 @@ def test_symbols_are_kept_aside(release: Release) -> None:
     assert build_id(release.debug) == build_id(release.binary)
     main = re.search(r"^([0-9a-f]+) T main$", run("nm", release.debug), re.M)
     assert main, "no symbol main"
-    assert re.fullmatch(r"(\./)+plugin/main\.cc:\d+",
-                        run("addr2line", "-e", release.debug, main[1]).strip().replace("build/../", ""))
+    where = run("addr2line", "-e", release.debug, main[1]).strip()
+    assert re.fullmatch(r"(\./|build/)*(\.\./)?(\./)?plugin/main\.cc:\d+", where), where
 
 
 def test_nothing_tells_where_it_was_built(release: Release) -> None:
@@ -88,7 +89,8 @@ def test_the_same_input_makes_the_same_files(release: Release, tmp_path: pathlib
 def test_release_notes_say_what_changed_and_how_to_install(release: Release) -> None:
     notes = (FOLDER / "RELEASE-NOTES.md").read_text()
     changelog = (PROJECT / "CHANGELOG.md").read_text()
-    section = re.search(rf"^## \[{release.version[1:]}\].*?\n(.*?)(?=^## |\Z)", changelog, re.M | re.S)
+    section = re.search(rf"^## \[{release.version[1:]}\].*?\n(.*?)(?=^## |\Z)", changelog,
+                        re.M | re.S)
     assert section and section[1].strip() in notes
     assert notes.count(sha256(release.binary)) == 2
     assert f'version     = "{release.version}"' in notes
@@ -108,12 +110,12 @@ def test_the_sbom_is_valid_and_complete(release: Release) -> None:
 
     def related(kind: RelationshipType) -> set[str]:
         return {relation.related_spdx_element_id for relation in document.relationships
-                if relation.spdx_element_id == plugin.spdx_id and relation.relationship_type == kind}
+                if (relation.spdx_element_id, relation.relationship_type) == (plugin.spdx_id, kind)}
 
     linked = {name for name, package in packages.items()
               if package.spdx_id in related(RelationshipType.STATIC_LINK)}
-    assert {"libgrpc++-dev", "libgrpc-dev", "libprotobuf-dev", "libssl-dev", "libabsl-dev", "zlib1g-dev",
-            "libc-ares-dev", "libc6-dev", "libstdc++-12-dev"} <= linked
+    assert {"libgrpc++-dev", "libgrpc-dev", "libprotobuf-dev", "libssl-dev", "libabsl-dev",
+            "zlib1g-dev", "libc-ares-dev", "libc6-dev", "libstdc++-12-dev"} <= linked
     headers_only = {name for name, package in packages.items()
                     if package.spdx_id in related(RelationshipType.CONTAINS)}
     assert "nlohmann-json3-dev" in headers_only
@@ -121,7 +123,8 @@ def test_the_sbom_is_valid_and_complete(release: Release) -> None:
 
     for name in linked | headers_only:
         package = packages[name]
-        version, source = run("dpkg-query", "-W", "-f", "${Version} ${source:Package}", name).split()
+        form = "${Version} ${source:Package}"
+        version, source = run("dpkg-query", "-W", "-f", form, name).split()
         assert package.version == version
         assert f"source package {source} " in package.source_info
     assert str(packages["libssl-dev"].license_declared) == "Apache-2.0"
@@ -188,7 +191,9 @@ def self_initialization() -> str:
           request "administrator-policy" {
             operation = "update"
             path      = "sys/policies/acl/administrator"
-            data      = { policy = "path \\"sys/*\\" { capabilities = [\\"read\\", \\"update\\", \\"sudo\\"] }" }
+            data = {
+              policy = "path \\"sys/*\\" { capabilities = [\\"read\\", \\"update\\", \\"sudo\\"] }"
+            }
           }
         }
         seal "static" {
@@ -230,8 +235,9 @@ def test_a_new_server_downloads_registers_mounts_rotates_and_upgrades(
             config.write(stanza[stanza.index("plugin "):])
         os.kill(server.pid(), signal.SIGHUP)
         administrator = wait_until(lambda: login(server, "adam"), "an administrator logs in")
-        wait_until(lambda: server.http("GET", f"sys/plugins/catalog/secret/mek?version={newer}", None,
-                                       administrator).status == 200, "the newer plugin is registered")
+        catalog = f"sys/plugins/catalog/secret/mek?version={newer}"
+        wait_until(lambda: server.http("GET", catalog, None, administrator).status == 200,
+                   "the newer plugin is registered")
         server.cli("secrets", "tune", f"-plugin-version={newer}", "mek", token=administrator).ok()
         server.cli("plugin", "reload", "-plugin=mek", token=administrator).ok()
         mounted = server.json("secrets", "list", "-detailed", token=administrator)["mek/"]

@@ -1,4 +1,4 @@
-"""The shipped workflow: rotates in the engine and copies to a KV v2 secret, with the caller's rights."""
+"""The shipped workflow: rotates in the engine, copies to a KV v2 secret, by the caller's rights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Workflow:
         self.token = server.token_for("mek-workflow")
 
     def run(self, token: str | None = None, /, **inputs: object) -> Reply:
-        return self.server.http("POST", f"sys/workflows/execute/{NAME}", inputs, token or self.token)
+        path = f"sys/workflows/execute/{NAME}"
+        return self.server.http("POST", path, inputs, token or self.token)
 
     def secret(self) -> dict[str, object]:
         return self.server.http("GET", f"{KV}/data/{SECRET}").data
@@ -79,7 +80,7 @@ def test_copies_without_rotating(bootstrapped: Mek, workflow: Workflow) -> None:
 
 
 def test_a_change_in_between_is_not_overwritten(bootstrapped: Mek, workflow: Workflow) -> None:
-    """The secret is written by another while the workflow runs: as in a workflow that looks too early."""
+    """Another writes the secret while the workflow runs: acted by a request put into it."""
     put(workflow, bootstrapped.record())
     text = (FOLDER / f"{NAME}.hcl").read_text()
     record = 'request "record" {'
