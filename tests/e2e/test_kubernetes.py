@@ -269,6 +269,7 @@ def test_the_auditor_sees_what_the_alarms_need(deployed: Deployed) -> None:
     assert staged["phase"] == "staged"
     assert {"missing_acks", "waiting_for", "staged_time", "next_step_time"} <= set(staged)
     assert "api-keys" in str(staged["missing_acks"])
+    mek.write("activate", force=True).ok()
 
 
 def test_the_schedule_of_the_guide_is_taken(deployed: Deployed) -> None:
