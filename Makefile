@@ -34,11 +34,11 @@ test-unit: build ## unit tests
 	ctest --preset release -j $(jobs)
 
 .PHONY: test-e2e
-test-e2e: deps-test build $(next) ## end-to-end tests on a real OpenBao (ARGS: more for pytest)
+test-e2e: deps-test deps-package package $(next) ## end-to-end tests on a real OpenBao (ARGS: more for pytest)
 	$(pytest) tests/e2e $(ARGS)
 
 .PHONY: test-versions
-test-versions: deps-test build $(next) ## end-to-end tests on every OpenBao in scripts/bao.sha256
+test-versions: deps-test deps-package package $(next) ## end-to-end tests on every OpenBao in scripts/bao.sha256
 	@set -e; for version in $$(scripts/get-bao --list); do \
 	  scripts/get-bao $$version; \
 	  echo "== OpenBao $$version"; \
@@ -47,7 +47,7 @@ test-versions: deps-test build $(next) ## end-to-end tests on every OpenBao in s
 
 # What `make test` does in a short form, in full. A test prints its seed: MEK_SEED=N does that one again.
 .PHONY: soak
-soak: soak-unit soak-e2e ## the long forms of the tests that kill, pause, cut off, flood and race
+soak: soak-unit soak-e2e package-check ## the long forms of the tests that kill, pause, cut off, flood and race
 
 .PHONY: soak-unit
 soak-unit: build
@@ -59,6 +59,14 @@ soak-unit: build
 .PHONY: soak-e2e
 soak-e2e: deps-test build $(next)
 	MEK_SOAK=$${MEK_SOAK:-1} $(pytest) -s $(addprefix tests/e2e/test_,ha.py kills.py intruders.py) $(ARGS)
+
+.PHONY: package
+package: build ## what a release consists of, in build/package: binary, symbols, image, SBOM, sums, notes
+	scripts/package
+
+.PHONY: package-check
+package-check: build ## the same, and a second build elsewhere that must make the same bytes (minutes)
+	scripts/package --check-reproducible
 
 .PHONY: test-asan
 test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-asan
@@ -110,6 +118,6 @@ $(next): build
 	  cmake --build --preset release -j $(jobs) --target $(notdir $(plugin)); \
 	  mv $@.new $@; touch $@; }
 
-.PHONY: deps-build deps-test deps-lint deps-fuzz deps-coverage
-deps-build deps-test deps-lint deps-fuzz deps-coverage: deps-%:
+.PHONY: deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage
+deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage: deps-%:
 	@scripts/install-deps $*

@@ -11,6 +11,8 @@ import pytest
 import records
 from bao import BaoError, Server, next_plugin_binary, plugin_binary
 from mek import Mek
+from registry import Registry
+from release import FOLDER, NAME, Release
 
 
 def pytest_report_header() -> list[str]:
@@ -69,3 +71,20 @@ def bootstrapped(mek: Mek) -> Mek:
     """An engine that holds the record as NVCF bootstraps it, as version 1."""
     mek.import_record(records.SAMPLES["good_bootstrapped"].data)
     return mek
+
+
+@pytest.fixture(scope="session")
+def release() -> Release:
+    return Release(FOLDER)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    with Registry() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def image(registry: Registry, release: Release) -> str:
+    """The release's image in a registry on loopback, by the name that a plugin stanza gives."""
+    return registry.push(release.image, f"mek/{NAME}", release.version)

@@ -1,0 +1,26 @@
+"""What `make package` left in build/package."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+from bao import PROJECT, BaoError
+
+FOLDER = PROJECT / "build" / "package"
+NAME = "openbao-plugin-secrets-mek"
+
+
+class Release:
+    """The files of one release, by what they are."""
+
+    def __init__(self, folder: pathlib.Path):
+        if not (folder / "SHA256SUMS").exists():
+            raise BaoError(f"{folder} holds no release; run: make package")
+        self.folder = folder
+        (self.sbom,) = folder.glob("*.spdx.json")
+        self.stem = self.sbom.name.removesuffix(".spdx.json")
+        self.binary = folder / self.stem
+        self.debug = folder / f"{self.stem}.debug"
+        self.image = folder / f"{self.stem}.oci.tar"
+        self.version = re.fullmatch(rf"{NAME}-(v\d+\.\d+\.\d+)-linux-amd64", self.stem)[1]
