@@ -16,6 +16,9 @@ from records import SAMPLES
 
 POLICY = PROJECT / "plugin" / "deploy" / "policies" / "mek-reader.hcl"
 
+# While a key spreads, agents are told to come back after 60 seconds.
+AGENT_RETURNS = 75
+
 
 class Agent:
     """A `bao agent` that renders every template into files, with a reader's token."""
@@ -117,4 +120,4 @@ def test_a_running_agent_fetches_a_rotation_and_a_rollback(
 
 def _all_have(agent: Agent, kid: str) -> None:
     wait_until(lambda: all(loaded.current_kid == kid for loaded in agent.loaded().values()),
-               f"every service's file has {kid}")
+               f"every service's file has {kid}", AGENT_RETURNS)

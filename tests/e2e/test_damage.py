@@ -134,7 +134,8 @@ def test_a_newer_plugins_version_stops_an_older_one(mek: Mek) -> None:
     storage.put("versions/0000000003", newer)
     reply = mek.write("rotate")
     assert reply.status in (409, 500) and "version 3" in reply.text and "newer" in reply.text
-    assert storage.list("versions/") == [f"000000000{number}" for number in (1, 2, 3)]
+    # The first version that a process writes has a mark behind its number.
+    assert [name[:10] for name in storage.list("versions/")] == [f"000000000{n}" for n in (1, 2, 3)]
     mek.server.restart()
     assert mek.write("rotate").status == reply.status, "also after a restart"
     assert storage.get("versions/0000000003") == newer
