@@ -452,12 +452,17 @@ class ModelRun {
 class ModelTest : public ::testing::TestWithParam<bool> {};
 
 TEST_P(ModelTest, TheMountIsWhatAPlainModelSays) {
-  const std::uint64_t steps = FromEnvironment("MODEL_STEPS", 2000);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr std::uint64_t kShort = 500;
+#else
+  constexpr std::uint64_t kShort = 2000;
+#endif
+  const std::uint64_t steps = FromEnvironment("MODEL_STEPS", kShort);
   const std::uint64_t seed = FromEnvironment("MEK_SEED", GetParam() ? 11 : 12);
-  SCOPED_TRACE(absl::StrCat("SEED=", seed));
+  SCOPED_TRACE(absl::StrCat("MEK_SEED=", seed));
   ModelRun run(seed, GetParam());
   run.Run(steps);
-  std::cout << steps << " operations, SEED=" << seed << ": " << run.Summary() << "\n";
+  std::cout << steps << " operations, MEK_SEED=" << seed << ": " << run.Summary() << "\n";
 }
 
 INSTANTIATE_TEST_SUITE_P(Storages, ModelTest, ::testing::Bool(), [](const auto& tested) {
