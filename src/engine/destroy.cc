@@ -34,13 +34,6 @@ absl::Status Remember(openbao::Storage& storage, const std::string& kid) {
   return storage.Put(kKey, document);
 }
 
-bool Holds(const mek::VersionDoc& doc, const std::string& kid) {
-  for (const mek::Set set : mek::kSets) {
-    if (doc.record.set(set).Find(kid) != nullptr) return true;
-  }
-  return false;
-}
-
 // The stored versions that can't be without the key, as it is their current one.
 absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openbao::Storage& storage,
                                                             const std::string& kid) {
@@ -65,7 +58,7 @@ absl::Status WipeVersion(Mount& mount, openbao::Storage& storage, std::uint64_t 
   // verify names it.
   if (absl::IsDataLoss(version.status())) return absl::OkStatus();
   RETURN_IF_ERROR(version.status());
-  if (!version->has_value() || !Holds((*version)->doc, kid)) return absl::OkStatus();
+  if (!version->has_value() || !(*version)->doc.record.HasKid(kid)) return absl::OkStatus();
   mek::VersionDoc& doc = (*version)->doc;
   if (doc.record.current_kid() == kid) {
     RETURN_IF_ERROR(mount.records().Prune(storage, number));

@@ -30,8 +30,7 @@ absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage,
   if (live.has_value() && mek::IsValidKid(kid)) {
     const mek::VersionDoc& doc = live->doc;
     known.is_current = doc.record.current_kid() == kid;
-    known.in_record = std::ranges::any_of(
-        mek::kSets, [&](mek::Set set) { return doc.record.set(set).Find(kid) != nullptr; });
+    known.in_record = doc.record.HasKid(kid);
     ASSIGN_OR_RETURN(known.archived, mount.archive().Get(storage, kid));
     if (known.archived.has_value()) {
       known.can_be_restored =

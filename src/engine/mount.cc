@@ -41,16 +41,6 @@ std::set<std::string> ToSet(const std::vector<std::string>& kids) {
   return {kids.begin(), kids.end()};
 }
 
-bool HasKid(const mek::Record& record, std::string_view kid) {
-  return std::ranges::any_of(mek::kSets,
-                             [&](mek::Set set) { return record.set(set).Find(kid) != nullptr; });
-}
-
-bool IsInBothSets(const mek::Record& record, std::string_view kid) {
-  return std::ranges::all_of(mek::kSets,
-                             [&](mek::Set set) { return record.set(set).Find(kid) != nullptr; });
-}
-
 absl::Status CheckReason(const std::string& reason) {
   if (reason.size() > kMaxReason) {
     return absl::InvalidArgumentError(
@@ -70,7 +60,7 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
   const mek::VersionDoc& before = live.doc;
   const std::string& current = next.record.current_kid();
   if (before.staged_kid.has_value() && !change.unstages && !change.stages.has_value() &&
-      *before.staged_kid != current && IsInBothSets(next.record, *before.staged_kid)) {
+      *before.staged_kid != current && next.record.HasKidInBothSets(*before.staged_kid)) {
     next.staged_kid = before.staged_kid;
     next.staged_time = before.staged_time;
   }
@@ -82,7 +72,7 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
     next.previous_kid = before.record.current_kid();
     if (before.staged_kid == current) {
       next.available_time = before.staged_time;
-    } else if (!IsInBothSets(before.record, current)) {
+    } else if (!before.record.HasKidInBothSets(current)) {
       next.available_time = next.created_time;
     } else if (const auto added = before.marks.added.find(current);
                added != before.marks.added.end()) {
@@ -91,7 +81,7 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
   }
   next.rotated_time = before.rotated_time;
   next.rotated_version = before.rotated_version;
-  if (change.new_key || !HasKid(before.record, current)) {
+  if (change.new_key || !before.record.HasKid(current)) {
     next.rotated_time = next.created_time;
     next.rotated_version = live.number + 1;
   }
@@ -110,11 +100,11 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
 // left are forgotten.
 void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next) {
   std::erase_if(next.marks.added,
-                [&](const auto& added) { return !IsInBothSets(next.record, added.first); });
+                [&](const auto& added) { return !next.record.HasKidInBothSets(added.first); });
   if (!live.has_value() || new_key) return;
   for (const mek::Jwk& jwk : next.record.set(mek::Set::kKeys).keys()) {
     const std::string& kid = jwk.kid();
-    if (IsInBothSets(next.record, kid) && !IsInBothSets(live->doc.record, kid)) {
+    if (next.record.HasKidInBothSets(kid) && !live->doc.record.HasKidInBothSets(kid)) {
       next.marks.added.insert_or_assign(kid, next.created_time);
     }
   }
@@ -252,7 +242,7 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
       for (const mek::ArchivedKey& key : entry->keys()) {
         RETURN_IF_ERROR(mek::CheckNoConflict(record, key.key));
       }
-    } else if (!live.has_value() || !HasKid(live->doc.record, kid)) {
+    } else if (!live.has_value() || !live->doc.record.HasKid(kid)) {
       unknown.insert(kid);
     }
   }

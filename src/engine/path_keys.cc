@@ -46,10 +46,7 @@ absl::StatusOr<Appearances> Find(Mount& mount, openbao::Storage& storage, const 
     RETURN_IF_ERROR(version.status());
     if (!version->has_value()) continue;
     const mek::Record& record = (*version)->doc.record;
-    if (record.set(mek::Set::kKeys).Find(kid) == nullptr &&
-        record.set(mek::Set::kPrivateJwks).Find(kid) == nullptr) {
-      continue;
-    }
+    if (!record.HasKid(kid)) continue;
     found.in.push_back(number);
     if (!found.first_time.has_value()) found.first_time = (*version)->doc.created_time;
     if (record.current_kid() == kid) found.current.push_back(number);

@@ -141,10 +141,8 @@ Finding CheckSettings(Mount& mount, openbao::Storage& storage, const mek::Versio
 Finding CheckStaged(const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.staged_key_last";
   if (!live.staged_kid.has_value()) return Ok(kCheck, "no key is staged");
-  const bool in_both = std::ranges::all_of(mek::kSets, [&](mek::Set set) {
-    return live.record.set(set).Find(*live.staged_kid) != nullptr;
-  });
-  if (!in_both || live.record.current_kid() == *live.staged_kid) {
+  if (!live.record.HasKidInBothSets(*live.staged_kid) ||
+      live.record.current_kid() == *live.staged_kid) {
     return {kCheck, Finding::Level::kFail,
             Cat("the staged kid ", *live.staged_kid,
                 " is not one beside the current one in both sets: rotate again with force=true")};

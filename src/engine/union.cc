@@ -48,15 +48,12 @@ void AddNewToReaders(const Version& live, Change& change) {
   const mek::Record& before = live.doc.record;
   const std::string& current = change.record.current_kid();
   if (before.current_kid() == current) return;
-  for (const mek::Set set : mek::kSets) {
-    if (before.set(set).Find(current) != nullptr) continue;
-    change.warnings.push_back(absl::StrCat(
-        "kid ", current,
-        " becomes current, and readers have not had it until now: one that seals "
-        "with it meets others that lack it, until all have fetched this version, and those that "
-        "load the record only at their start (nvcf-api, api-keys) were restarted"));
-    return;
-  }
+  if (before.HasKidInBothSets(current)) return;
+  change.warnings.push_back(absl::StrCat(
+      "kid ", current,
+      " becomes current, and readers have not had it until now: one that seals with it meets "
+      "others that lack it, until all have fetched this version, and those that load the record "
+      "only at their start (nvcf-api, api-keys) were restarted"));
 }
 
 openbao::Field NewerKeysField() {

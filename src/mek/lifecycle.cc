@@ -100,8 +100,7 @@ std::optional<KeyState> StateOf(std::string_view kid, const Record& record,
                                 const std::optional<std::string>& staged_kid, const KeyMarks& marks,
                                 bool archived) {
   if (marks.destroyed.contains(kid)) return KeyState::kDestroyed;
-  const bool in_record =
-      std::ranges::any_of(kSets, [&](Set set) { return record.set(set).Find(kid) != nullptr; });
+  const bool in_record = record.HasKid(kid);
   if (!in_record && !archived) return std::nullopt;
   if (marks.compromised.contains(kid)) return KeyState::kCompromised;
   if (kid == record.current_kid()) return KeyState::kCurrent;

@@ -273,6 +273,14 @@ std::optional<absl::Time> Record::LatestKidTime() const {
   return latest;
 }
 
+bool Record::HasKid(std::string_view kid) const {
+  return keys_.Find(kid) != nullptr || private_jwks_.Find(kid) != nullptr;
+}
+
+bool Record::HasKidInBothSets(std::string_view kid) const {
+  return keys_.Find(kid) != nullptr && private_jwks_.Find(kid) != nullptr;
+}
+
 std::vector<std::string> Record::Warnings(absl::Time now) const {
   std::vector<std::string> warnings;
   for (std::optional<std::string> found :

@@ -50,6 +50,9 @@ class Record {
   const KeySet& set(Set set) const { return set == Set::kKeys ? keys_ : private_jwks_; }
   const std::string& current_kid() const { return current_kid_; }
   std::vector<std::string> Kids(Set set) const { return this->set(set).Kids(); }
+  // Whether either set has a key of that kid, and whether both have.
+  bool HasKid(std::string_view kid) const;
+  bool HasKidInBothSets(std::string_view kid) const;
   // The text of the field jwe_mapping.
   std::string_view jwe_mapping() const { return jwe_mapping_.view(); }
   // True if both sets hold the same (kid, k) pairs, in whatever order.

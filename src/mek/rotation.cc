@@ -83,8 +83,7 @@ absl::StatusOr<NewKey> GenerateKey(const Record* live, std::optional<absl::Time>
                                    PrivateJwks private_jwks, absl::Time now, base::Random& random) {
   if (live != nullptr) latest_known = std::max(latest_known, live->LatestKidTime());
   ASSIGN_OR_RETURN(std::string kid, NewKid(now, latest_known, random));
-  if (live != nullptr &&
-      std::ranges::any_of(kSets, [&](Set set) { return live->set(set).Find(kid) != nullptr; })) {
+  if (live != nullptr && live->HasKid(kid)) {
     return RandomFault("led to a kid that is known already");
   }
 
@@ -144,9 +143,7 @@ absl::StatusOr<Record> Retire(const Record& record, std::string_view kid) {
   if (kid == record.current_kid()) {
     return Conflict(Cat("kid ", kid, " is current and can't be retired: rotate first"));
   }
-  if (std::ranges::none_of(kSets, [&](Set set) { return record.set(set).Find(kid) != nullptr; })) {
-    return NotThere(kid);
-  }
+  if (!record.HasKid(kid)) return NotThere(kid);
   Sets sets = CloneSets(record);
   for (const Set set : kSets) sets[set].Remove(kid);
   return With(record, std::move(sets), record.current_kid());

@@ -71,10 +71,8 @@ std::string_view Inconsistency(const VersionDoc& doc) {
   }
   if (doc.staged_kid.has_value()) {
     if (*doc.staged_kid == doc.record.current_kid()) return "staged_kid is the current kid";
-    for (const Set set : kSets) {
-      if (doc.record.set(set).Find(*doc.staged_kid) == nullptr) {
-        return "staged_kid is not in both sets of the record";
-      }
+    if (!doc.record.HasKidInBothSets(*doc.staged_kid)) {
+      return "staged_kid is not in both sets of the record";
     }
   }
   return "";
