@@ -145,6 +145,10 @@ mek::VersionDoc NextDoc(const std::optional<Version>& live, Change& change,
 
 }  // namespace
 
+void Change::WarnOfRecord(absl::Time now) {
+  for (std::string& warning : record.Warnings(now)) warnings.push_back(std::move(warning));
+}
+
 WriteOptions WriteOptions::From(const openbao::FieldData& data) {
   WriteOptions options;
   options.cas = data.Unsigned("cas");

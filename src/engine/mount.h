@@ -67,6 +67,9 @@ struct Change {
   mek::DropReason drop_reason = mek::DropReason::kDropped;
   // Versions that go because they hold a destroyed key.
   std::vector<std::uint64_t> deletes_versions = {};
+
+  // Adds to the warnings what of the record hurts a reader.
+  void WarnOfRecord(absl::Time now);
 };
 
 // What came of a write: the version it made, or for a dry run the version it would have made,

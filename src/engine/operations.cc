@@ -86,9 +86,7 @@ absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& reque
         if (options.staged) change.stages = staged = key.kid;
         change.served_time = options.serves;
         change.warnings = RotateWarnings(doc, config, options.staged, now);
-        for (std::string& warning : change.record.Warnings(now)) {
-          change.warnings.push_back(std::move(warning));
-        }
+        change.WarnOfRecord(now);
         return change;
       });
   // Not for a replayed request, whose key was staged before.
@@ -132,9 +130,7 @@ absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& req
                   absl::StrJoin(state.waiting_for, ", nor for "),
                   ". A reader that lacks the key can't open what is sealed with it from now on"));
         }
-        for (std::string& warning : change.record.Warnings(mount.Now())) {
-          change.warnings.push_back(std::move(warning));
-        }
+        change.WarnOfRecord(mount.Now());
         return change;
       });
 }

@@ -77,9 +77,7 @@ Answer Import(Mount& mount, const Request& request, const FieldData& data) {
             change.operation = "import";
             change.incoming = true;
             change.unstages = true;
-            for (std::string& warning : change.record.Warnings(mount.Now())) {
-              change.warnings.push_back(std::move(warning));
-            }
+            change.WarnOfRecord(mount.Now());
             if (change.record.mirrored()) change.warnings.emplace_back(kMirrored);
             return change;
           }));

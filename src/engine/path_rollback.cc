@@ -37,9 +37,7 @@ Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
                     change.rolled_back_to = number;
                     // A staged key becomes a retained one: this is how a rotation is abandoned.
                     change.unstages = true;
-                    for (std::string& warning : change.record.Warnings(mount.Now())) {
-                      change.warnings.push_back(std::move(warning));
-                    }
+                    change.WarnOfRecord(mount.Now());
                     return change;
                   }));
   Response response = ChangeReply(outcome, std::nullopt);
