@@ -66,8 +66,9 @@ Connection::~Connection() {
   close(socket_);
 }
 
-absl::Status Connection::Wait(short events, Deadline deadline) const {
-  pollfd polled{.fd = socket_, .events = events, .revents = 0};
+absl::Status Connection::Wait(int events, Deadline deadline) const {
+  pollfd polled{
+      .fd = socket_, .events = static_cast<decltype(pollfd::events)>(events), .revents = 0};
   return deadline.Wait(&polled, 1);
 }
 
@@ -86,10 +87,10 @@ absl::Status Connection::Handshake(const Address& address, SSL_CTX* context, Dea
     ERR_clear_error();
     const int done = SSL_connect(tls_.get());
     if (done == 1) return absl::OkStatus();
-    const absl::Status waited = WaitForTls(done, deadline);
+    absl::Status waited = WaitForTls(done, deadline);
     if (waited.ok()) continue;
     if (!absl::IsUnavailable(waited)) return waited;
-    const long verified = SSL_get_verify_result(tls_.get());
+    const auto verified = SSL_get_verify_result(tls_.get());
     return absl::UnavailableError(
         verified == X509_V_OK
             ? std::string("the TLS handshake failed: is this a TLS port, with TLS 1.2 or later?")

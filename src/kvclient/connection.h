@@ -32,7 +32,7 @@ class Connection {
  private:
   explicit Connection(int socket) : socket_(socket) {}
 
-  absl::Status Wait(short events, Deadline deadline) const;
+  absl::Status Wait(int events, Deadline deadline) const;
   absl::Status Handshake(const Address& address, SSL_CTX* context, Deadline deadline);
   // Waits for what TLS wants after a call that returned `result`.
   absl::Status WaitForTls(int result, Deadline deadline);

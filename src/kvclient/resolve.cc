@@ -91,7 +91,8 @@ absl::Status RunOnce(ares_channel channel, Deadline deadline) {
     const bool writes = ARES_GETSOCK_WRITABLE(wanted, i) != 0;
     if (!reads && !writes) continue;
     polled[count++] = {.fd = sockets[i],
-                       .events = static_cast<short>((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)),
+                       .events = static_cast<decltype(pollfd::events)>((reads ? POLLIN : 0) |
+                                                                       (writes ? POLLOUT : 0)),
                        .revents = 0};
   }
   timeval most{.tv_sec = 3600, .tv_usec = 0};

@@ -37,7 +37,7 @@ absl::Status AddAuthorities(X509_STORE* store, std::string_view pem) {
     ++count;
   }
   // The end of the text is no error; anything else is.
-  const unsigned long why = ERR_peek_last_error();
+  const auto why = ERR_peek_last_error();
   ERR_clear_error();
   if (count == 0 || ERR_GET_REASON(why) != PEM_R_NO_START_LINE) {
     return absl::InvalidArgumentError(
