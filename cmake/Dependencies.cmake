@@ -18,3 +18,12 @@ add_library(deps_absl INTERFACE)
 target_link_libraries(deps_absl INTERFACE ${ABSL_STATIC_LIBRARIES} Threads::Threads)
 add_library(deps_crypto INTERFACE)
 target_link_libraries(deps_crypto INTERFACE ${OPENSSL_STATIC_LIBRARIES} Threads::Threads)
+
+# The KV client: TLS, names, and Boost.Beast's HTTP parser, which is headers only.
+pkg_check_modules(TLS REQUIRED libssl>=3.0)
+pkg_check_modules(CARES REQUIRED libcares>=1.18)
+find_path(BOOST_BEAST boost/beast/http/parser.hpp REQUIRED)
+add_library(deps_tls INTERFACE)
+target_link_libraries(deps_tls INTERFACE ${TLS_STATIC_LIBRARIES} Threads::Threads)
+add_library(deps_cares INTERFACE)
+target_link_libraries(deps_cares INTERFACE ${CARES_STATIC_LIBRARIES} Threads::Threads)

@@ -22,7 +22,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sdk/framework": ("base", "sdk/logical"),
     "sdk/transport": ("base", "goplugin", "sdk/logical", "sdk/framework"),
     "mek": ("base",),
-    "engine": ("base", "mek", "sdk/logical", "sdk/framework"),
+    "kvclient": ("base",),
+    "engine": ("base", "mek", "kvclient", "sdk/logical", "sdk/framework"),
 }
 # The layers that may see the wire: generated protobuf code, gRPC, and Protobuf itself.
 WIRE = {
@@ -98,6 +99,10 @@ def self_test() -> None:
         ("mek/a.h", '"sdk/logical/storage.h"', True),
         ("mek/a.h", '"../base/json.h"', True),
         ("engine/a.h", '"mek/record.h"', False),
+        ("engine/a.h", '"kvclient/client.h"', False),
+        ("kvclient/a.h", '"base/json.h"', False),
+        ("kvclient/a.h", '"mek/record.h"', True),
+        ("kvclient/a.h", '"sdk/logical/storage.h"', True),
         ("engine/a.h", '"goplugin/serve.h"', True),
         ("engine/a.h", '"sdk/transport/serve.h"', True),
         ("engine/a.h", "<grpcpp/grpcpp.h>", True),

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "base/json.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -51,9 +52,9 @@ absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openba
   return found;
 }
 
-absl::Status WipeVersion(Mount& mount, openbao::Storage& storage, std::uint64_t number,
+absl::Status WipeVersion(VersionLog& log, openbao::Storage& storage, std::uint64_t number,
                          const std::string& kid) {
-  absl::StatusOr<std::optional<Version>> version = mount.records().Get(storage, number);
+  absl::StatusOr<std::optional<Version>> version = log.Get(storage, number);
   // What is damaged can't be told to hold the key, and must not keep others from being destroyed;
   // verify names it.
   if (absl::IsDataLoss(version.status())) return absl::OkStatus();
@@ -61,9 +62,9 @@ absl::Status WipeVersion(Mount& mount, openbao::Storage& storage, std::uint64_t 
   if (!version->has_value() || !(*version)->doc.record.HasKid(kid)) return absl::OkStatus();
   mek::VersionDoc& doc = (*version)->doc;
   if (doc.record.current_kid() == kid) {
-    RETURN_IF_ERROR(mount.records().Prune(storage, number));
+    RETURN_IF_ERROR(log.Prune(storage, number));
     // Another entry may have stood behind it (ADR 0002).
-    return WipeVersion(mount, storage, number, kid);
+    return WipeVersion(log, storage, number, kid);
   }
   ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
   if (doc.staged_kid == kid) {
@@ -71,18 +72,38 @@ absl::Status WipeVersion(Mount& mount, openbao::Storage& storage, std::uint64_t 
     doc.staged_time.reset();
   }
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
-  return mount.records().Rewrite(storage, number, document);
+  return log.Rewrite(storage, number, document);
 }
 
-// Takes the key out of every stored version but the live one, and out of the archive. The caller
-// holds the mount's lock.
+// What we can't take out of a KV secret: its own versions are for people to destroy.
+std::optional<std::string> HeldElsewhere(Mount& mount, openbao::Storage& storage,
+                                         const std::string& kid) {
+  const auto home = mount.records().Current(storage);
+  if (!home.ok() || !(*home)->settings.in_kv) return std::nullopt;
+  const kvclient::Settings& connection = (*home)->settings.connection;
+  const absl::StatusOr<std::vector<std::uint64_t>> versions = (*home)->kv->Holding(kid);
+  if (versions.ok() && versions->empty()) return std::nullopt;
+  const std::string which = versions.ok() ? absl::StrJoin(*versions, ",") : "N,…";
+  return base::Cat(
+      "the KV secret's own versions still hold it. Destroy them there: bao kv destroy ",
+      "-mount=", connection.mount, " -versions=", which, " ", connection.path);
+}
+
+// Takes the key out of every stored version but the live one, those of the record's other home
+// too, and out of the archive. The caller holds the mount's lock.
 absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
                   const std::string& kid) {
-  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(storage));
+  ASSIGN_OR_RETURN(const HomeStore::Logs logs, mount.records().StoredVersions(storage));
   absl::Status first;
-  for (const std::uint64_t number : numbers) {
-    if (number != live) first.Update(WipeVersion(mount, storage, number, kid));
+  for (VersionLog* const log : {logs.home, logs.other}) {
+    ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, log->List(storage));
+    for (const std::uint64_t number : numbers) {
+      if (log == logs.home && number == live) continue;
+      first.Update(WipeVersion(*log, storage, number, kid));
+    }
   }
+  // A version of the other home that went may have been its newest.
+  mount.records().mount().Invalidate();
   first.Update(mount.archive().Destroy(storage, kid));
   RETURN_IF_ERROR(first);
   return storage.Delete(kKey);
@@ -132,6 +153,9 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
     outcome.warnings.push_back(
         base::Cat("the key is out of the record, but not yet out of every stored version (",
                   finished.message(), "); this goes on by itself within a minute"));
+  }
+  if (std::optional<std::string> held = HeldElsewhere(mount, storage, kid); held.has_value()) {
+    outcome.warnings.push_back(*std::move(held));
   }
   return outcome;
 }

@@ -25,7 +25,7 @@ constexpr char kDescription[] =
 std::vector<openbao::Path> AllPaths(Mount& mount) {
   std::vector<openbao::Path> all;
   for (auto make : {RotatePaths, RollbackPaths, StatusPaths, VersionsPaths, KeysPaths, ImportPaths,
-                    VerifyPaths, ReadersPaths, ConfigPaths, RecordPaths}) {
+                    VerifyPaths, ReadersPaths, ConfigPaths, HomePaths, RecordPaths}) {
     for (openbao::Path& path : make(mount)) all.push_back(std::move(path));
   }
   return all;
@@ -53,7 +53,7 @@ class Engine final : public openbao::Backend {
     config.description = kDescription;
     config.paths = AllPaths(mount_);
     config.special.root = {"destroy-key/*"};
-    config.special.seal_wrap_storage = {"versions/", "archive/"};
+    config.special.seal_wrap_storage = {"versions/", "archive/", "kv/", "config/home"};
     config.on_active = [this] { mount_.MayRemember(); };
     config.on_tick = [this](const openbao::Request& request) { return Tick(mount_, request); };
     config.on_invalidate = [this](std::string_view) { mount_.Invalidate(); };

@@ -41,6 +41,41 @@ std::set<std::string> ToSet(const std::vector<std::string>& kids) {
   return {kids.begin(), kids.end()};
 }
 
+// The document of the version that `change` makes after `live`.
+mek::VersionDoc NextDoc(const std::optional<Version>& live, Change& change,
+                        const openbao::Request& request, const std::string& reason,
+                        absl::Time now) {
+  mek::VersionDoc next{.record = std::move(change.record)};
+  next.operation = change.operation;
+  next.created_time = now;
+  next.effective_time = now;
+  next.reason = reason;
+  next.entity_id = request.entity_id;
+  next.display_name = request.display_name;
+  next.request_id = request.id;
+  next.rolled_back_to = change.rolled_back_to;
+  if (live.has_value()) {
+    CarryOn(*live, change, next);
+  } else {
+    next.rotated_version = 1;
+    if (change.new_key) next.rotated_time = now;
+  }
+  if (change.stages.has_value()) {
+    next.staged_kid = change.stages;
+    next.staged_time = now;
+  }
+  if (change.served_time.has_value()) next.scheduled_time = change.served_time;
+  if (change.marks.has_value()) next.marks = *change.marks;
+  NoteAdded(live, change.new_key, next);
+  next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
+                               change.deletes_versions.end());
+  std::ranges::sort(next.deleted_versions);
+  if (!request.id.empty()) next.Stamp(request.id, live.has_value() ? live->number + 1 : 1);
+  return next;
+}
+
+}  // namespace
+
 absl::Status CheckReason(const std::string& reason) {
   if (reason.size() > kMaxReason) {
     return absl::InvalidArgumentError(
@@ -54,8 +89,6 @@ absl::Status CheckReason(const std::string& reason) {
   return absl::OkStatus();
 }
 
-// What of the live version goes on in the next one, and what the change makes of it: the staged
-// key, the current key's times, the newest key.
 void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
   const mek::VersionDoc& before = live.doc;
   const std::string& current = next.record.current_kid();
@@ -96,8 +129,6 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
   next.requests = before.requests;
 }
 
-// Keys that came into both sets without being made for it are noted with the time, and those that
-// left are forgotten.
 void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next) {
   std::erase_if(next.marks.added,
                 [&](const auto& added) { return !next.record.HasKidInBothSets(added.first); });
@@ -109,41 +140,6 @@ void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc
     }
   }
 }
-
-// The document of the version that `change` makes after `live`.
-mek::VersionDoc NextDoc(const std::optional<Version>& live, Change& change,
-                        const openbao::Request& request, const std::string& reason,
-                        absl::Time now) {
-  mek::VersionDoc next{.record = std::move(change.record)};
-  next.operation = change.operation;
-  next.created_time = now;
-  next.effective_time = now;
-  next.reason = reason;
-  next.entity_id = request.entity_id;
-  next.display_name = request.display_name;
-  next.request_id = request.id;
-  next.rolled_back_to = change.rolled_back_to;
-  if (live.has_value()) {
-    CarryOn(*live, change, next);
-  } else {
-    next.rotated_version = 1;
-    if (change.new_key) next.rotated_time = now;
-  }
-  if (change.stages.has_value()) {
-    next.staged_kid = change.stages;
-    next.staged_time = now;
-  }
-  if (change.served_time.has_value()) next.scheduled_time = change.served_time;
-  if (change.marks.has_value()) next.marks = *change.marks;
-  NoteAdded(live, change.new_key, next);
-  next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
-                               change.deletes_versions.end());
-  std::ranges::sort(next.deleted_versions);
-  if (!request.id.empty()) next.Stamp(request.id, live.has_value() ? live->number + 1 : 1);
-  return next;
-}
-
-}  // namespace
 
 void Change::WarnOfRecord(absl::Time now) {
   for (std::string& warning : record.Warnings(now)) warnings.push_back(std::move(warning));
@@ -255,9 +251,23 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
 
 absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const WriteOptions& options,
                                      const Compute& compute) {
+  constexpr int kAttempts = 3;
   RETURN_IF_ERROR(CheckReason(options.reason));
-  openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));
+  absl::StatusOr<Outcome> outcome = ApplyOnce(request, options, compute);
+  for (int i = 1; i < kAttempts && absl::IsAborted(outcome.status()); ++i) {
+    absl::StatusOr<Outcome> again = ApplyOnce(request, options, compute);
+    // With a cas the first refusal stands: the version that the caller means is not live any more.
+    if (options.cas.has_value() && absl::IsInvalidArgument(again.status())) return outcome;
+    outcome = std::move(again);
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
+                                         const WriteOptions& options, const Compute& compute) {
+  openbao::Storage& storage = *request.storage;
+  if (!options.dry_run) RETURN_IF_ERROR(records_.CatchUp(storage));
   ASSIGN_OR_RETURN(std::optional<Version> live, records_.Live(storage));
   if (live.has_value()) {
     ASSIGN_OR_RETURN(std::optional<Version> earlier, EarlierAnswer(request, *live));

@@ -16,7 +16,7 @@
 #include "engine/automatic.h"
 #include "engine/config.h"
 #include "engine/fair_lock.h"
-#include "engine/mount_store.h"
+#include "engine/home_store.h"
 #include "engine/readers.h"
 #include "engine/record_store.h"
 #include "engine/spread_clock.h"
@@ -72,6 +72,17 @@ struct Change {
   void WarnOfRecord(absl::Time now);
 };
 
+// What of the version before goes on in the next one, and what the change makes of it: the staged
+// key, the current key's times, the newest key, the marks, the request ids.
+void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next);
+
+// Keys that came into both sets without being made for it are noted with the time, and those that
+// left are forgotten.
+void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next);
+
+// INVALID_ARGUMENT for a reason that is too long, or not one line of text.
+absl::Status CheckReason(const std::string& reason);
+
 // What came of a write: the version it made, or for a dry run the version it would have made,
 // numbered as the live one; for a replayed request the version that it made the first time.
 struct Outcome {
@@ -86,7 +97,8 @@ class Mount {
   // Makes the new record from the live version (nullopt before the first).
   using Compute = std::function<absl::StatusOr<Change>(const std::optional<Version>& live)>;
 
-  explicit Mount(Sources sources) : sources_(sources), spread_(sources.clock) {}
+  explicit Mount(Sources sources)
+      : sources_(sources), records_(sources.clock, archive_), spread_(sources.clock) {}
 
   // This node is the active one, so what is read may be remembered.
   void MayRemember();
@@ -115,7 +127,7 @@ class Mount {
   absl::StatusOr<mek::ActivationState> Activation(openbao::Storage& storage, const Version& live,
                                                   const Config& config);
 
-  RecordStore& records() { return records_; }
+  HomeStore& records() { return records_; }
   ArchiveStore& archive() { return archive_; }
   ConfigStore& config() { return config_; }
   Readers& readers() { return readers_; }
@@ -127,6 +139,9 @@ class Mount {
   absl::Duration Monotonic() const { return sources_.clock->Monotonic(); }
 
  private:
+  // One attempt at Apply. ABORTED if the record's home was changed by another hand meanwhile.
+  absl::StatusOr<Outcome> ApplyOnce(const openbao::Request& request, const WriteOptions& options,
+                                    const Compute& compute);
   // What an earlier sending of the same request made, if the live version remembers one.
   absl::StatusOr<std::optional<Version>> EarlierAnswer(const openbao::Request& request,
                                                        Version& live);
@@ -142,8 +157,8 @@ class Mount {
   const Sources sources_;
   std::atomic<bool> active_ = false;
   FairLock lock_;
-  MountStore records_{*sources_.clock};
   ArchiveStore archive_;
+  HomeStore records_;
   ConfigStore config_;
   Readers readers_;
   SpreadClock spread_;

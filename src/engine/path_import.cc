@@ -36,7 +36,24 @@ const Json* RecordOfBackup(const Json& backup) {
   return inner != outer->end() && inner->is_object() ? &*inner : nullptr;
 }
 
-absl::StatusOr<mek::Record> ImportedRecord(const FieldData& data) {
+// What the KV secret of config/home holds now.
+absl::StatusOr<mek::Record> RecordInKv(Mount& mount, openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const auto home, mount.records().Current(storage));
+  if (home->kv == nullptr) {
+    return absl::FailedPreconditionError(
+        "from=kv: config/home has no connection; set address, mount, path and the login there "
+        "first (type=mount)");
+  }
+  ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> newest, home->kv->secret().Read(0));
+  if (!newest.has_value() || !newest->data.has_value()) {
+    return absl::FailedPreconditionError(
+        "from=kv: the KV secret of config/home has no newest version that can be read");
+  }
+  return mek::Record::Parse(*newest->data);
+}
+
+absl::StatusOr<mek::Record> ImportedRecord(Mount& mount, openbao::Storage& storage,
+                                           const FieldData& data) {
   Json fields = Json::object();
   for (std::string_view name : kRecordFields) {
     if (const auto text = data.String(name); text.has_value()) {
@@ -44,6 +61,12 @@ absl::StatusOr<mek::Record> ImportedRecord(const FieldData& data) {
     }
   }
   const Json* backup = data.Object("backup");
+  if (data.Has("from")) {
+    if (!fields.empty() || backup != nullptr) {
+      return absl::InvalidArgumentError("give one of the four fields, backup and from");
+    }
+    return RecordInKv(mount, storage);
+  }
   if (backup == nullptr) return mek::Record::Parse(fields);
   if (!fields.empty()) {
     return absl::InvalidArgumentError("give either the four fields or backup, not both");
@@ -57,7 +80,7 @@ absl::StatusOr<mek::Record> ImportedRecord(const FieldData& data) {
 }
 
 Answer Import(Mount& mount, const Request& request, const FieldData& data) {
-  ASSIGN_OR_RETURN(const mek::Record imported, ImportedRecord(data));
+  ASSIGN_OR_RETURN(const mek::Record imported, ImportedRecord(mount, *request.storage, data));
   const bool drop = data.String("newer_keys") == "drop";
   ASSIGN_OR_RETURN(
       const Outcome outcome,
@@ -114,7 +137,8 @@ std::vector<openbao::Path> ImportPaths(Mount& mount) {
   adopt.synopsis = "Adopt an existing record.";
   adopt.description =
       "Give the four fields, or backup=@mek_backup.json as `bao kv get -format=json` prints the "
-      "record. It is checked against every rule of its readers and kept byte for byte.";
+      "record, or from=kv to fetch it with config/home's connection. It is checked against every "
+      "rule of its readers and kept byte for byte.";
   adopt.fields = WriteFields();
   adopt.fields.push_back(
       {.name = "keys",
@@ -135,6 +159,11 @@ std::vector<openbao::Path> ImportPaths(Mount& mount) {
        .type = FieldType::kObject,
        .description = "In place of the four fields: the record as `bao kv get -format=json` "
                       "prints it (backup=@FILE). Other fields in it are kept."});
+  adopt.fields.push_back({.name = "from",
+                          .type = FieldType::kString,
+                          .description = "In place of the four fields: \"kv\", the KV secret of "
+                                         "config/home, which is left as it is.",
+                          .allowed = {"kv"}});
   adopt.fields.push_back({.name = "force",
                           .type = FieldType::kBool,
                           .description =

@@ -24,9 +24,9 @@ using openbao::FieldData;
 using openbao::Request;
 using openbao::Response;
 
-Response Empty() {
+Response Empty(std::string_view home) {
   Response response;
-  response.data = Json{{"home", "mount"},
+  response.data = Json{{"home", JsonText(home)},
                        {"phase", "empty"},
                        {"version", 0},
                        {"next_step", "write init for a fresh record, or import the existing one"}};
@@ -102,8 +102,10 @@ void AddFailure(Mount& mount, Response& response) {
 
 Answer Status(Mount& mount, const Request& request, const FieldData&) {
   openbao::Storage& storage = *request.storage;
+  ASSIGN_OR_RETURN(const auto current, mount.records().Current(storage));
+  const std::string_view home = current->settings.in_kv ? "kv" : "mount";
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
-  if (!live.has_value()) return Empty();
+  if (!live.has_value()) return Empty(home);
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(storage));
   const mek::VersionDoc& doc = live->doc;
   const mek::Record& record = doc.record;
@@ -122,7 +124,7 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
 
   Response response;
   response.data = Json{
-      {"home", "mount"},
+      {"home", JsonText(home)},
       {"version", live->number},
       {"current_kid", JsonText(record.current_kid())},
       {"current_kid_age", JsonText(DurationText(std::max(now - made, absl::ZeroDuration())))},

@@ -53,6 +53,8 @@ Stored CheckVersions(Mount& mount, openbao::Storage& storage,
     stored.findings.push_back(Fail(kCheck, numbers.status()));
     return stored;
   }
+  const auto home = mount.records().Current(storage);
+  const bool in_kv = home.ok() && (*home)->settings.in_kv;
   if (numbers->empty()) {
     stored.findings.push_back(Ok(kCheck, "there is no version yet"));
     return stored;
@@ -61,6 +63,13 @@ Stored CheckVersions(Mount& mount, openbao::Storage& storage,
   for (const std::uint64_t number : *numbers) {
     for (; expected < number; ++expected) {
       if (std::ranges::find(deleted, expected) != deleted.end()) continue;
+      if (in_kv) {
+        stored.findings.push_back({kCheck, Finding::Level::kWarn,
+                                   absl::StrCat("version ", expected,
+                                                " was deleted in the KV secret, or was no record, "
+                                                "before it was known here")});
+        continue;
+      }
       stored.findings.push_back(
           Fail(kCheck, absl::DataLossError(absl::StrCat("version ", expected,
                                                         " is missing: restore it from a backup"))));

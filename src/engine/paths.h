@@ -25,6 +25,7 @@ inline openbao::Handler Bind(Mount& mount, Answer (*handler)(Mount&, const openb
 }
 
 std::vector<openbao::Path> ConfigPaths(Mount& mount);
+std::vector<openbao::Path> HomePaths(Mount& mount);
 std::vector<openbao::Path> ImportPaths(Mount& mount);
 std::vector<openbao::Path> KeysPaths(Mount& mount);
 std::vector<openbao::Path> ReadersPaths(Mount& mount);

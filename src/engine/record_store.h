@@ -18,33 +18,42 @@ struct Version {
   mek::VersionDoc doc;
 };
 
-// Where a mount's record lives: an append-only log of versions. Thread-safe; Append and Prune are
-// called by one at a time, who holds the mount's lock.
-//
-// Errors besides the storage's own: DATA_LOSS for a stored version that is damaged,
-// FAILED_PRECONDITION for one that a newer plugin wrote. Neither is ever overwritten.
-class RecordStore {
+// Versions as they are stored. Thread-safe.
+class VersionLog {
  public:
-  virtual ~RecordStore() = default;
+  virtual ~VersionLog() = default;
 
-  // The live version; nullopt before the first.
-  virtual absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) = 0;
   // nullopt if there is no such version, or no more.
   virtual absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                                      std::uint64_t number) = 0;
   // The numbers of the versions there are, ascending.
   virtual absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) = 0;
+  // Puts another document in the place of a version other than the live one.
+  virtual absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
+                               const base::SecretBytes& document) = 0;
+  // Deletes a version other than the live one.
+  virtual absl::Status Prune(openbao::Storage& storage, std::uint64_t number) = 0;
+};
+
+// Where a mount's record lives: an append-only log of versions. Thread-safe; Append and Prune are
+// called by one at a time, who holds the mount's lock.
+//
+// Errors besides the storage's own: DATA_LOSS for a stored version that is damaged,
+// FAILED_PRECONDITION for one that a newer plugin wrote, neither of which is ever overwritten;
+// ABORTED from Append if the live version is not `live` any more, and nothing was written.
+class RecordStore : public VersionLog {
+ public:
+  // The live version; nullopt before the first.
+  virtual absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) = 0;
   // Makes `document` (VersionDoc::Serialize) the live version, after version `live` (0: the first).
   // One write: afterwards the live version is the old one or this one. After an error it may be
   // either; the store remembers what it tried and settles it by reading before anything else is
   // appended.
   virtual absl::Status Append(openbao::Storage& storage, std::uint64_t live,
                               const base::SecretBytes& document) = 0;
-  // Puts another document in the place of a version other than the live one.
-  virtual absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
-                               const base::SecretBytes& document) = 0;
-  // Deletes a version other than the live one.
-  virtual absl::Status Prune(openbao::Storage& storage, std::uint64_t number) = 0;
+  // Takes note of what others have changed where the record lives. The caller holds the mount's
+  // lock.
+  virtual absl::Status CatchUp(openbao::Storage&) { return absl::OkStatus(); }
   // Something was changed by another node: forget what was remembered of the storage.
   virtual void Invalidate() = 0;
 };

@@ -84,6 +84,12 @@ absl::Status RotateIfTime(Mount& mount, const openbao::Request& request, const V
   return Settle(mount, request, "rotate", RotateRecord(mount, request, write, options));
 }
 
+// What others have changed in the record's home becomes known while it is still to be had there.
+absl::Status CatchUp(Mount& mount, const openbao::Request& request) {
+  ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
+  return mount.records().CatchUp(*request.storage);
+}
+
 absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,
                                const Config& config) {
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(*request.storage));
@@ -100,6 +106,10 @@ absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,
 absl::Status Tick(Mount& mount, const openbao::Request& tick) {
   const openbao::Request request = OwnRequest(tick);
   absl::Status first;
+  // With a home that can't be reached nothing of the rest can be done.
+  const absl::Status caught_up = CatchUp(mount, request);
+  if (absl::IsUnavailable(caught_up)) return caught_up;
+  first.Update(caught_up);
   first.Update(FinishDestroying(mount, request));
   const absl::StatusOr<Config> config = mount.config().Get(*request.storage);
   first.Update(config.status());

@@ -21,16 +21,20 @@ AGENT_RETURNS = 75
 
 
 class Agent:
-    """A `bao agent` that renders every template into files, with a reader's token."""
+    """A `bao agent` that renders every template into files, with a reader's token.
 
-    def __init__(self, server: Server, folder: pathlib.Path, once: bool):
+    `policy` is the file with what that token may do at `mount`.
+    """
+
+    def __init__(self, server: Server, folder: pathlib.Path, once: bool, mount: str = "mek",
+                 policy: pathlib.Path = POLICY):
         self._server = server
         self._folder = folder
-        server.cli("policy", "write", "mek-reader", str(POLICY)).ok()
-        (folder / "token").write_text(server.token_for("mek-reader", period="1h"))
+        server.cli("policy", "write", policy.stem, str(policy)).ok()
+        (folder / "token").write_text(server.token_for(policy.stem, period="1h"))
         blocks = []
         for service, template in consumers.TEMPLATES.items():
-            (folder / f"{service}.ctmpl").write_text(template.replace("MOUNT", "mek"))
+            (folder / f"{service}.ctmpl").write_text(template.replace("MOUNT", mount))
             blocks.append(f"""
                 template {{
                   source               = "{folder}/{service}.ctmpl"

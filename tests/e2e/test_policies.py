@@ -59,6 +59,8 @@ OPERATIONS = [
     Operation("DELETE", f"mek/data/{SECRET}", None, ()),
     Operation("DELETE", f"mek/metadata/{SECRET}", None, ()),
     Operation("POST", "mek/destroy-key/x", {"confirm": "x"}, ()),
+    Operation("GET", "mek/config/home", None, ()),
+    Operation("POST", "mek/config/home", {"type": "mount"}, ()),
     Operation("DELETE", "sys/mounts/mek", None, ()),
     Operation("POST", "sys/mounts/mek", {"type": "kv"}, ()),
     Operation("POST", "sys/mounts/mek/tune", {"description": "x"}, ()),

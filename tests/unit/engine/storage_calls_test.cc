@@ -93,7 +93,7 @@ TEST_F(StorageCalls, AStandbyRemembersNothing) {
   mount_.Restart();
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }),
-              "get config, list versions/, get versions/0000000002");
+              "get config, get config/home, list versions/, get versions/0000000002");
   }
 }
 

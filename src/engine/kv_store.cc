@@ -1,0 +1,355 @@
+#include "engine/kv_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "base/text.h"
+#include "engine/mount.h"
+#include "mek/rotation.h"
+
+namespace engine {
+namespace {
+
+using base::Cat;
+using base::Json;
+
+constexpr std::string_view kIntents = "kv/intents/";
+// Attempts at one version whose outcome is open at the same time.
+constexpr std::size_t kMaxIntents = 8;
+constexpr std::size_t kVersionDigits = 10;
+
+absl::Status ChangedByHand(std::uint64_t live) {
+  return absl::AbortedError(
+      Cat("the KV secret was changed by hand meanwhile: it is not at version ", live,
+          " any more. Nothing was changed; read status and try again"));
+}
+
+absl::Status MaybeDone(std::uint64_t number, const absl::Status& why) {
+  return absl::UnavailableError(Cat("it is not known whether version ", number,
+                                    " was written to the KV secret (", why.message(),
+                                    "): read status, and if the version there is ", number - 1,
+                                    ", try again with cas=", number - 1));
+}
+
+absl::Status Deleted(const kvclient::SecretVersion& version) {
+  if (version.destroyed) {
+    return absl::FailedPreconditionError(
+        Cat("version ", version.number,
+            ", the newest of the KV secret, was destroyed there: write an earlier version back "
+            "with bao kv rollback, or bring the record home with config/home type=mount "
+            "force=true"));
+  }
+  return absl::FailedPreconditionError(Cat("version ", version.number,
+                                           ", the newest of the KV secret, was deleted there: bao "
+                                           "kv undelete -versions=",
+                                           version.number, " brings it back"));
+}
+
+absl::Status Gone() {
+  return absl::FailedPreconditionError(
+      "the KV secret is gone, with all its versions. Its last record is here: config/home "
+      "type=mount force=true brings it back into the mount");
+}
+
+}  // namespace
+
+bool SameContent(const Json& a, const Json& b) {
+  if (a.is_object() && b.is_object()) {
+    return a.size() == b.size() && std::ranges::all_of(a.items(), [&](const auto& member) {
+             const auto other = b.find(member.key());
+             return other != b.end() && SameContent(member.value(), *other);
+           });
+  }
+  if (a.is_array() && b.is_array()) return std::ranges::equal(a, b, SameContent);
+  return a == b;
+}
+
+absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,
+                            std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version) {
+  std::vector<mek::SetKey> missing;
+  for (mek::SetKey& key : keys) {
+    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
+                     archive.Get(storage, key.jwk.kid()));
+    const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
+    if (archived != nullptr && archived->key.jwk.key() == key.jwk.key()) continue;
+    missing.push_back(std::move(key));
+  }
+  return archive.Add(storage, std::move(missing), now, version, mek::DropReason::kDropped);
+}
+
+absl::Status KvStore::ArchiveKeys(openbao::Storage& storage, const mek::VersionDoc& doc,
+                                  std::uint64_t number) {
+  std::vector<mek::SetKey> keys;
+  for (const mek::Set set : mek::kSets) {
+    for (const mek::Jwk& jwk : doc.record.set(set).keys()) keys.push_back({set, jwk.Clone()});
+  }
+  return ArchiveMissing(archive_, storage, std::move(keys), doc.created_time, number);
+}
+
+absl::StatusOr<std::vector<KvStore::Intent>> KvStore::Intents(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, storage.List(kIntents));
+  std::vector<Intent> intents;
+  for (const std::string& name : names) {
+    const std::optional<std::uint64_t> number =
+        KvCopies::ParseName(std::string_view(name).substr(0, kVersionDigits));
+    if (!number.has_value()) {
+      return absl::DataLossError(
+          Cat("storage holds an entry under ", kIntents,
+              " that no version of this plugin known here writes; it must be looked at"));
+    }
+    intents.push_back({Cat(kIntents, name), *number});
+  }
+  return intents;
+}
+
+absl::StatusOr<mek::VersionDoc> KvStore::IntentDoc(openbao::Storage& storage,
+                                                   const Intent& intent) {
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(intent.key));
+  if (!entry.has_value()) return absl::NotFoundError("an intent is gone");
+  return mek::VersionDoc::Parse(Cat("what was to become version ", intent.number), entry->view());
+}
+
+absl::Status KvStore::Abandon(openbao::Storage& storage, const Intent& intent) {
+  ASSIGN_OR_RETURN(const mek::VersionDoc doc, IntentDoc(storage, intent));
+  RETURN_IF_ERROR(ArchiveKeys(storage, doc, intent.number));
+  return storage.Delete(intent.key);
+}
+
+absl::StatusOr<std::optional<Version>> KvStore::NewestCopy(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
+  if (copies.empty()) return std::nullopt;
+  return copies_.Get(storage, copies.back());
+}
+
+absl::StatusOr<Version> KvStore::External(openbao::Storage& storage,
+                                          const kvclient::SecretVersion& version) {
+  absl::StatusOr<mek::Record> record = mek::Record::Parse(*version.data);
+  if (!record.ok()) {
+    return absl::FailedPreconditionError(
+        Cat("version ", version.number,
+            " of the KV secret, which was not written from here, is no valid record: ",
+            record.status().message(),
+            ". Put it right there (bao kv put, or bao kv rollback to a version before it)"));
+  }
+  mek::VersionDoc doc{.record = *std::move(record)};
+  doc.operation = "external";
+  doc.created_time = version.created_time;
+  doc.effective_time = version.created_time;
+  doc.rotated_version = version.number;
+
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
+  const auto after = std::ranges::lower_bound(copies, version.number);
+  if (after != copies.begin()) {
+    ASSIGN_OR_RETURN(const std::optional<Version> before, copies_.Get(storage, *std::prev(after)));
+    if (before.has_value()) {
+      CarryOn(*before, Change{.record = doc.record.Clone(), .operation = doc.operation}, doc);
+      NoteAdded(before, /*new_key=*/false, doc);
+    }
+  }
+  return Version{version.number, std::move(doc)};
+}
+
+absl::StatusOr<Version> KvStore::Known(openbao::Storage& storage,
+                                       const kvclient::SecretVersion& version) {
+  ASSIGN_OR_RETURN(std::optional<Version> copy, copies_.Get(storage, version.number));
+  if (copy.has_value() && SameContent(copy->doc.record.ToJson(), *version.data)) {
+    return *std::move(copy);
+  }
+  ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
+  for (const Intent& intent : intents) {
+    if (intent.number != version.number) continue;
+    ASSIGN_OR_RETURN(mek::VersionDoc doc, IntentDoc(storage, intent));
+    if (SameContent(doc.record.ToJson(), *version.data)) {
+      return Version{version.number, std::move(doc)};
+    }
+  }
+  return External(storage, version);
+}
+
+absl::StatusOr<std::optional<Version>> KvStore::Live(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> newest, secret_->Read(0));
+  if (!newest.has_value()) {
+    ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
+    if (copies.empty()) return std::nullopt;
+    return Gone();
+  }
+  if (!newest->data.has_value()) return Deleted(*newest);
+  ASSIGN_OR_RETURN(Version live, Known(storage, *newest));
+  return live;
+}
+
+absl::StatusOr<std::optional<Version>> KvStore::Get(openbao::Storage& storage,
+                                                    std::uint64_t number) {
+  if (number == 0) return std::nullopt;
+  ASSIGN_OR_RETURN(std::optional<Version> copy, copies_.Get(storage, number));
+  if (copy.has_value()) return copy;
+  ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> version, secret_->Read(number));
+  if (!version.has_value() || !version->data.has_value()) return std::nullopt;
+  ASSIGN_OR_RETURN(Version known, Known(storage, *version));
+  return known;
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> KvStore::List(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> newest, secret_->Read(0));
+  ASSIGN_OR_RETURN(std::vector<std::uint64_t> numbers, copies_.List(storage));
+  if (!newest.has_value()) return numbers;
+  // Copies beyond it are of a secret that was there before.
+  std::erase_if(numbers, [&](std::uint64_t number) { return number > newest->number; });
+  if (newest->data.has_value() && (numbers.empty() || numbers.back() != newest->number)) {
+    numbers.push_back(newest->number);
+  }
+  return numbers;
+}
+
+absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
+                             const base::SecretBytes& document) {
+  const std::uint64_t number = live + 1;
+  ASSIGN_OR_RETURN(const mek::VersionDoc doc,
+                   mek::VersionDoc::Parse("the new version", document.view()));
+  ASSIGN_OR_RETURN(std::vector<Intent> open, Intents(storage));
+  std::erase_if(open, [&](const Intent& intent) { return intent.number != number; });
+  std::uint64_t ordinal = 1;
+  if (!open.empty()) {
+    const std::string& last = open.back().key;
+    if (!absl::SimpleAtoi(last.substr(last.rfind('-') + 1), &ordinal)) ordinal = 0;
+    ++ordinal;
+  }
+  if (open.size() >= kMaxIntents) RETURN_IF_ERROR(Abandon(storage, open.front()));
+  const Intent intent{
+      absl::StrFormat("%s%s-%010u", std::string(kIntents), KvCopies::Name(number), ordinal),
+      number};
+  RETURN_IF_ERROR(storage.Put(intent.key, document));
+
+  const kvclient::Written written = secret_->Write(live, doc.record.ToJson());
+  absl::Status settled;
+  switch (written.result) {
+    case kvclient::Written::Result::kDone:
+      break;
+    case kvclient::Written::Result::kConflict:
+      settled = ChangedByHand(live);
+      break;
+    case kvclient::Written::Result::kRefused:
+      settled =
+          absl::Status(written.why.code(), Cat(written.why.message(), ". Nothing was changed"));
+      break;
+    case kvclient::Written::Result::kUnknown:
+      settled = Settle(number, doc, written.why);
+      if (absl::IsUnavailable(settled)) return settled;
+      break;
+  }
+  // An intent left over is settled by CatchUp.
+  if (settled.ok() && !copies_.Rewrite(storage, number, document).ok()) return absl::OkStatus();
+  storage.Delete(intent.key).IgnoreError();
+  return settled;
+}
+
+absl::Status KvStore::Settle(std::uint64_t number, const mek::VersionDoc& doc,
+                             const absl::Status& why) {
+  absl::StatusOr<std::optional<kvclient::SecretVersion>> there = secret_->Read(0);
+  if (there.ok() && there->has_value() && (*there)->number > number) there = secret_->Read(number);
+  if (!there.ok()) return MaybeDone(number, why);
+  if (!there->has_value() || (*there)->number < number) return MaybeDone(number, why);
+  if ((*there)->number == number && (*there)->data.has_value() &&
+      SameContent(doc.record.ToJson(), *(*there)->data)) {
+    return absl::OkStatus();
+  }
+  return ChangedByHand(number - 1);
+}
+
+absl::Status KvStore::Rewrite(openbao::Storage& storage, std::uint64_t number,
+                              const base::SecretBytes& document) {
+  return copies_.Rewrite(storage, number, document);
+}
+
+absl::Status KvStore::Prune(openbao::Storage& storage, std::uint64_t number) {
+  return copies_.Prune(storage, number);
+}
+
+absl::Status KvStore::Forget(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
+  for (const std::uint64_t number : copies) {
+    ASSIGN_OR_RETURN(const std::optional<Version> copy, copies_.Get(storage, number));
+    if (!copy.has_value()) continue;
+    RETURN_IF_ERROR(ArchiveKeys(storage, copy->doc, number));
+    RETURN_IF_ERROR(copies_.Prune(storage, number));
+  }
+  ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
+  for (const Intent& intent : intents) RETURN_IF_ERROR(Abandon(storage, intent));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& kid) {
+  std::vector<std::uint64_t> holding;
+  ASSIGN_OR_RETURN(const std::optional<kvclient::SecretMetadata> metadata, secret_->ReadMetadata());
+  if (!metadata.has_value()) return holding;
+  for (const auto& [number, readable] : metadata->versions) {
+    if (!readable) continue;
+    ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> version, secret_->Read(number));
+    if (!version.has_value() || !version->data.has_value()) continue;
+    const absl::StatusOr<mek::Record> record = mek::Record::Parse(*version->data);
+    // What can't be read may hold it.
+    const bool holds = !record.ok() || std::ranges::any_of(mek::kSets, [&](mek::Set set) {
+      return record->set(set).Find(kid) != nullptr;
+    });
+    if (holds) holding.push_back(number);
+  }
+  return holding;
+}
+
+absl::Status KvStore::CatchUp(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::optional<kvclient::SecretMetadata> metadata, secret_->ReadMetadata());
+  ASSIGN_OR_RETURN(std::vector<std::uint64_t> copies, copies_.List(storage));
+  if (!metadata.has_value()) return copies.empty() ? absl::OkStatus() : Gone();
+  const std::uint64_t current = metadata->current_version;
+  std::optional<Version> newest;
+  bool begun_anew = false;
+  if (!copies.empty()) {
+    ASSIGN_OR_RETURN(newest, copies_.Get(storage, copies.back()));
+    if (copies.back() > current) {
+      RETURN_IF_ERROR(Forget(storage));
+      copies.clear();
+      begun_anew = true;
+    }
+  }
+  for (const auto& [number, readable] : metadata->versions) {
+    // What was pruned here, or went with a destroyed key, is not fetched again.
+    if (!readable || std::ranges::binary_search(copies, number)) continue;
+    if (!copies.empty() && number < copies.front()) continue;
+    if (newest.has_value() && std::ranges::find(newest->doc.deleted_versions, number) !=
+                                  newest->doc.deleted_versions.end()) {
+      continue;
+    }
+    ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> version, secret_->Read(number));
+    if (!version.has_value() || !version->data.has_value()) continue;
+    absl::StatusOr<Version> known = Known(storage, *version);
+    // One that is no record is not ours to keep; if it is the live one, Live says so.
+    if (absl::IsFailedPrecondition(known.status())) continue;
+    RETURN_IF_ERROR(known.status());
+    // What was said of keys stays said.
+    if (begun_anew && newest.has_value()) known->doc.marks = newest->doc.marks;
+    ASSIGN_OR_RETURN(const base::SecretBytes document, known->doc.Serialize());
+    RETURN_IF_ERROR(copies_.Rewrite(storage, number, document));
+  }
+  return SettleIntents(storage, current);
+}
+
+absl::Status KvStore::SettleIntents(openbao::Storage& storage, std::uint64_t current) {
+  ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
+  for (const Intent& intent : intents) {
+    if (intent.number == current + 1) continue;  // it may still come
+    ASSIGN_OR_RETURN(const std::optional<Version> copy, copies_.Get(storage, intent.number));
+    if (copy.has_value()) {
+      // It became that version, or lost to it.
+      RETURN_IF_ERROR(storage.Delete(intent.key));
+    } else {
+      RETURN_IF_ERROR(Abandon(storage, intent));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace engine

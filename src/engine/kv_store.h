@@ -1,0 +1,100 @@
+#ifndef ENGINE_KV_STORE_H_
+#define ENGINE_KV_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/secret.h"
+#include "engine/archive_store.h"
+#include "engine/kv_copies.h"
+#include "engine/record_store.h"
+#include "kvclient/kv_secret.h"
+
+namespace engine {
+
+// The record where it lives today: in a KV v2 secret, whose version numbers are the record's. The
+// secret is the truth. What it can't hold (who, why, what is staged, marks, request ids), and the
+// record of each version beyond the secret's own history, is in our storage:
+//
+//   kv/versions/NNNNNNNNNN     our document of that version of the secret
+//   kv/intents/NNNNNNNNNN-KK   a document that was to become that version, until that is settled
+//
+// A change: the intent is stored, so that no key is shown before we hold it; the secret is written
+// with check-and-set; the document is stored as the version's; the intent goes. After a crash or a
+// lost reply nothing is guessed and nothing written twice: when the secret has that version, its
+// record says which intent it is, or that it is somebody else's. An intent whose write may still be
+// on its way stays until then, also when others come for the same version; of all these
+// check-and-set lets one through.
+//
+// A version that has no document of ours was made by another hand: "external".
+class KvStore final : public RecordStore {
+ public:
+  // `archive` outlives the store.
+  KvStore(std::unique_ptr<kvclient::KvSecret> secret, ArchiveStore& archive)
+      : secret_(std::move(secret)), archive_(archive) {}
+
+  absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
+  absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
+                                             std::uint64_t number) override;
+  absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
+  absl::Status Append(openbao::Storage& storage, std::uint64_t live,
+                      const base::SecretBytes& document) override;
+  absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
+                       const base::SecretBytes& document) override;
+  absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
+  // Stores a document for each version of the secret that has none, and settles the intents.
+  absl::Status CatchUp(openbao::Storage& storage) override;
+  void Invalidate() override {}
+
+  // Our newest document, whatever the secret holds now.
+  absl::StatusOr<std::optional<Version>> NewestCopy(openbao::Storage& storage);
+  // Forgets the versions, since those of the secret begin anew; their keys go to the archive.
+  absl::Status Forget(openbao::Storage& storage);
+
+  // The versions that the secret itself has which hold a key of that kid.
+  absl::StatusOr<std::vector<std::uint64_t>> Holding(const std::string& kid);
+
+  kvclient::KvSecret& secret() { return *secret_; }
+
+ private:
+  struct Intent {
+    std::string key;
+    std::uint64_t number;
+  };
+
+  absl::StatusOr<std::vector<Intent>> Intents(openbao::Storage& storage);
+  absl::StatusOr<mek::VersionDoc> IntentDoc(openbao::Storage& storage, const Intent& intent);
+  // An intent that will never be known to have become a version, or not.
+  absl::Status Abandon(openbao::Storage& storage, const Intent& intent);
+  absl::Status ArchiveKeys(openbao::Storage& storage, const mek::VersionDoc& doc,
+                           std::uint64_t number);
+
+  // The version of the secret, with our document or an external one after the newest of ours
+  // before.
+  absl::StatusOr<Version> Known(openbao::Storage& storage, const kvclient::SecretVersion& version);
+  absl::StatusOr<Version> External(openbao::Storage& storage,
+                                   const kvclient::SecretVersion& version);
+  // Whether the write of `document` as version `number`, of which no answer came, is in the secret.
+  // ABORTED if another version is in its place, UNAVAILABLE if it may still come.
+  absl::Status Settle(std::uint64_t number, const mek::VersionDoc& doc, const absl::Status& why);
+  absl::Status SettleIntents(openbao::Storage& storage, std::uint64_t current);
+
+  const std::unique_ptr<kvclient::KvSecret> secret_;
+  KvCopies copies_;
+  ArchiveStore& archive_;
+};
+
+// Whether both hold the same, in whatever order members stand: a KV secret keeps none.
+bool SameContent(const base::Json& a, const base::Json& b);
+
+// The keys of `doc` that the archive lacks, into it.
+absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,
+                            std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version);
+
+}  // namespace engine
+
+#endif  // ENGINE_KV_STORE_H_

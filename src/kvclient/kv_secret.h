@@ -1,0 +1,66 @@
+#ifndef KVCLIENT_KV_SECRET_H_
+#define KVCLIENT_KV_SECRET_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/json.h"
+#include "kvclient/client.h"
+
+namespace kvclient {
+
+// One version of the secret, with its content unless that was deleted.
+struct SecretVersion {
+  std::uint64_t number = 0;
+  absl::Time created_time;
+  std::optional<base::Json> data;  // an object; may hold key material
+  bool destroyed = false;          // for good; else a deleted one can be undeleted
+};
+
+struct SecretMetadata {
+  std::uint64_t current_version = 0;
+  bool cas_required = false;
+  std::map<std::uint64_t, bool> versions;  // each with whether it can be read
+};
+
+// What became of a write.
+struct Written {
+  enum class Result {
+    kDone,
+    kConflict,  // the secret is at another version; nothing was written
+    kRefused,   // nothing was written
+    kUnknown,   // it was written, will be, or never
+  };
+  Result result;
+  absl::Status why;  // for kRefused and kUnknown
+};
+
+// A secret of a KV v2 engine (openbao builtin/logical/kv). Thread-safe.
+class KvSecret {
+ public:
+  explicit KvSecret(std::unique_ptr<Client> client) : client_(std::move(client)) {}
+
+  // The version `number`, or for 0 the newest; nullopt if there is none.
+  absl::StatusOr<std::optional<SecretVersion>> Read(std::uint64_t number);
+  // nullopt if there is no such secret.
+  absl::StatusOr<std::optional<SecretMetadata>> ReadMetadata();
+  // Writes `fields` as the version after `newest`, and only then (check-and-set).
+  Written Write(std::uint64_t newest, const base::Json& fields);
+  // What the login's policies lack of what is needed here: "update on services/all/kv/data/…".
+  absl::StatusOr<std::vector<std::string>> MissingCapabilities();
+
+  Client& client() { return *client_; }
+
+ private:
+  const std::unique_ptr<Client> client_;
+};
+
+}  // namespace kvclient
+
+#endif  // KVCLIENT_KV_SECRET_H_

@@ -1,0 +1,46 @@
+#ifndef KVCLIENT_SETTINGS_H_
+#define KVCLIENT_SETTINGS_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "base/secret.h"
+
+namespace kvclient {
+
+enum class AuthMethod { kApprole, kJwt, kToken };
+// "approle", "jwt", "token".
+std::string_view AuthMethodName(AuthMethod method);
+std::optional<AuthMethod> ParseAuthMethod(std::string_view name);
+
+// Where a KV v2 secret is, and how to log in there. Owns the credentials; move-only.
+struct Settings {
+  std::string address;
+  std::string ca_cert;  // PEM; "": the system's authorities
+  std::string name_space;
+  std::string mount = "services/all/kv";
+  std::string path = "encryption/keys/stored_data";
+  AuthMethod auth_method = AuthMethod::kApprole;
+  std::string auth_mount;  // "": named as the method
+  std::string role_id;
+  base::SecretBytes secret_id;
+  std::string role;
+  std::string jwt_path;  // a file, read anew at each login
+  base::SecretBytes token;
+
+  Settings Clone() const;
+  // INVALID_ARGUMENT with the first that is missing or malformed; never shows a value.
+  absl::Status Check() const;
+  // Whether both mean the same secret, wherever it is reached.
+  bool NamesSameSecret(const Settings& other) const;
+
+  std::string login_mount() const;
+  std::string data_path() const;
+  std::string metadata_path() const;
+};
+
+}  // namespace kvclient
+
+#endif  // KVCLIENT_SETTINGS_H_

@@ -1,0 +1,671 @@
+// The record in a KV v2 secret: every operation there, and every way in which the server, the
+// network, our storage or another hand can come in between.
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/text.h"
+#include "mek/record.h"
+#include "mek/rotation.h"
+#include "support/fake_kv_server.h"
+#include "support/status_matchers.h"
+#include "support/test_mount.h"
+
+namespace testing_support {
+namespace {
+
+using base::Json;
+using openbao::Operation;
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr char kDataPath[] = "services/all/kv/data/encryption/keys/stored_data";
+
+bool IsWrite(const FakeKvServer::Call& call) {
+  return call.method == "POST" && call.path == kDataPath;
+}
+
+FakeKvServer::Plan OnWrites(KvFault fault, int times = 1) {
+  return [fault, times](const FakeKvServer::Call& call) mutable {
+    if (!IsWrite(call) || times == 0) return KvFault::kNone;
+    --times;
+    return fault;
+  };
+}
+
+std::set<std::string> KidsOf(const Json& fields) {
+  const auto record = mek::Record::Parse(fields);
+  EXPECT_THAT(record, IsOk());
+  std::set<std::string> kids;
+  if (!record.ok()) return kids;
+  for (const mek::Set set : mek::kSets) {
+    for (const std::string& kid : record->Kids(set)) {
+      kids.insert(base::Cat(mek::SetName(set), " ", kid));
+    }
+  }
+  return kids;
+}
+
+std::string Text(const Json& object, std::string_view name) {
+  const base::JsonString* text = base::FindString(object, name);
+  EXPECT_NE(text, nullptr) << name;
+  return text == nullptr ? "" : std::string(*text);
+}
+
+std::string CurrentKid(const Json& fields) { return Text(fields, "current_kid"); }
+
+// The record after a rotation by hand, as the runbook does it but without its losses.
+Json RotatedByHand(const Json& fields, std::uint64_t seed) {
+  SeededRandom random(seed);
+  const mek::Record record = *mek::Record::Parse(fields);
+  const mek::NewKey key = *mek::GenerateKey(&record, std::nullopt, mek::PrivateJwks::kAuto,
+                                            absl::FromUnixSeconds(1'800'000'000), random);
+  return mek::Rotate(record, key)->ToJson();
+}
+
+class KvHome : public ::testing::Test {
+ protected:
+  KvHome() { server_.Put(TestMount::RecordOf("good_bootstrapped")); }
+
+  absl::StatusOr<Json> SetHome(Json more = Json::object()) {
+    Json data{{"type", "kv"},
+              {"address", base::JsonText(server_.address())},
+              {"role_id", "role-1"},
+              {"secret_id", "secret-1"}};
+    data.update(more);
+    return mount_.Write("config/home", std::move(data));
+  }
+  absl::StatusOr<Json> Rotate(Json data = Json::object(), std::string id = "") {
+    return mount_.Write("rotate", std::move(data), std::move(id));
+  }
+  std::string OperationOf(std::uint64_t version) {
+    const auto read = mount_.Read(absl::StrCat("versions/", version));
+    EXPECT_THAT(read, IsOk());
+    return read.ok() ? Text(*read, "operation") : "";
+  }
+  std::vector<std::string> Versions() {
+    std::vector<std::string> versions;
+    const auto listed = mount_.Call(openbao::Operation::kList, "versions");
+    EXPECT_THAT(listed, IsOk());
+    if (!listed.ok()) return versions;
+    for (const Json& name : (*listed)->data.at("keys")) {
+      versions.emplace_back(name.get_ref<const base::JsonString&>());
+    }
+    return versions;
+  }
+  std::string Verified() {
+    const auto read = mount_.Read("verify");
+    EXPECT_THAT(read, IsOk());
+    return read.ok() ? std::string(base::DumpJson(*read)->view()) : "";
+  }
+  void ExpectVerifies() { EXPECT_THAT(Verified(), HasSubstr(R"("result":"ok")")); }
+  // Entries of our storage under a prefix.
+  std::vector<std::string> Entries(std::string_view prefix) {
+    std::vector<std::string> names;
+    for (const auto& [key, value] : mount_.storage().content()) {
+      if (key.starts_with(prefix)) names.push_back(key);
+    }
+    return names;
+  }
+  Json Newest() { return server_.data(server_.current()); }
+
+  FakeKvServer server_;
+  TestMount mount_;
+};
+
+TEST_F(KvHome, AdoptsTheSecretWithItsHistory) {
+  const Json first = server_.data(1);
+  server_.Put(RotatedByHand(first, 2));
+  const auto home = SetHome();
+  ASSERT_THAT(home, IsOk());
+  EXPECT_EQ(home->at("type"), "kv");
+  EXPECT_EQ(home->at("connection"), "ok");
+  EXPECT_EQ(home->at("kv_version"), 2);
+  EXPECT_THAT(Versions(), ElementsAre("1", "2"));
+  EXPECT_EQ(OperationOf(1), "external");
+  const auto status = mount_.Read("status");
+  ASSERT_THAT(status, IsOk());
+  EXPECT_EQ(status->at("home"), "kv");
+  EXPECT_EQ(status->at("version"), 2);
+  EXPECT_EQ(Text(*status, "previous_kid"), CurrentKid(first));
+  EXPECT_EQ(CurrentKid(mount_.Record()), CurrentKid(server_.data(2)));
+  EXPECT_EQ(server_.current(), 2u);  // adopting writes nothing there
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, EachChangeIsOneVersionOfTheSecret) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const auto rotated = Rotate();
+  ASSERT_THAT(rotated, IsOk());
+  EXPECT_EQ(rotated->at("version"), 2);
+  EXPECT_EQ(server_.current(), 2u);
+  EXPECT_EQ(CurrentKid(server_.data(2)), Text(*rotated, "current_kid"));
+  EXPECT_THAT(KidsOf(server_.data(2)), SizeIs(4));
+  EXPECT_EQ(OperationOf(2), "rotate");
+
+  const auto staged = Rotate(Json{{"activation", "staged"}});
+  ASSERT_THAT(staged, IsOk());
+  EXPECT_EQ(server_.current(), 3u);
+  EXPECT_EQ(CurrentKid(server_.data(3)), CurrentKid(server_.data(2)));
+  ASSERT_THAT(mount_.Write("activate", Json{{"force", true}}), IsOk());
+  EXPECT_EQ(server_.current(), 4u);
+  EXPECT_EQ(CurrentKid(server_.data(4)), Text(*staged, "staged_kid"));
+
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
+  EXPECT_EQ(CurrentKid(server_.data(5)), CurrentKid(server_.data(1)));
+  EXPECT_THAT(KidsOf(server_.data(5)), SizeIs(6));
+  const std::string kid = CurrentKid(server_.data(2));
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/retire")), IsOk());
+  EXPECT_THAT(KidsOf(server_.data(6)), SizeIs(4));
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/restore")), IsOk());
+  EXPECT_THAT(KidsOf(server_.data(7)), SizeIs(6));
+  ASSERT_THAT(mount_.Write("data/encryption/keys/stored_data",
+                           Json{{"data", server_.data(4)}, {"options", {{"cas", 7}}}}),
+              IsOk());
+  EXPECT_EQ(server_.data(8), server_.data(4));
+  EXPECT_EQ(server_.current(), 8u);
+  EXPECT_THAT(Versions(), ElementsAre("1", "2", "3", "4", "5", "6", "7", "8"));
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  ExpectVerifies();
+  for (const char* refused : {"rollback", "activate", "init"}) {
+    EXPECT_FALSE(mount_.Write(refused).ok());
+  }
+  EXPECT_THAT(Rotate(Json{{"dry_run", true}}), IsOk());
+  EXPECT_EQ(server_.current(), 8u);
+}
+
+TEST_F(KvHome, AFreshRecordIsMadeInAnEmptySecret) {
+  server_.DeleteAll();
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_EQ(mount_.Read("status")->at("home"), "kv");
+  ASSERT_THAT(mount_.Write("init"), IsOk());
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_THAT(KidsOf(server_.data(1)), SizeIs(2));
+  ExpectVerifies();
+}
+
+// A rotation that meets one fault at the write, and is sent again by the host with the same id,
+// rotates exactly once.
+TEST_F(KvHome, NoFaultOfTheWriteRotatesTwice) {
+  ASSERT_THAT(SetHome(), IsOk());
+  std::uint64_t version = 1;
+  for (const auto& [fault, landed] :
+       {std::pair{KvFault::kLostBefore, false}, std::pair{KvFault::kLostAfter, true},
+        std::pair{KvFault::kErrorBefore, false}, std::pair{KvFault::kErrorAfter, true},
+        std::pair{KvFault::kSealed, false}, std::pair{KvFault::kGarbage, false},
+        std::pair{KvFault::kCut, true}, std::pair{KvFault::kForbidden, true},
+        std::pair{KvFault::kLate, true}}) {
+    for (const bool restarts : {false, true}) {
+      SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), restarts ? ", restart" : ""));
+      const std::string id = absl::StrCat("id-", version);
+      server_.set_plan(OnWrites(fault));
+      const auto first = Rotate(Json::object(), id);
+      server_.set_plan(nullptr);
+      if (fault == KvFault::kLate) server_.DeliverLate();
+      if (landed && fault != KvFault::kLate) {
+        EXPECT_THAT(first, IsOk());  // a 403 by the one new login
+      } else {
+        EXPECT_THAT(first, StatusIs(absl::StatusCode::kUnavailable,
+                                    HasSubstr(absl::StrCat("try again with cas=", version))));
+      }
+      if (restarts) mount_.Restart();
+      const auto second = Rotate(Json::object(), id);
+      ASSERT_THAT(second, IsOk());
+      ++version;
+      EXPECT_EQ(second->at("version"), version);
+      EXPECT_EQ(server_.current(), version);
+      EXPECT_EQ(OperationOf(version), "rotate");
+      if (first.ok()) {
+        EXPECT_EQ(first->at("current_kid"), second->at("current_kid"));
+      }
+      EXPECT_EQ(CurrentKid(Newest()), Text(*second, "current_kid"));
+      EXPECT_THAT(KidsOf(Newest()), SizeIs(2 * version));
+    }
+  }
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, ALateWriteIsKnownForWhatItIs) {
+  ASSERT_THAT(SetHome(), IsOk());
+  std::uint64_t version = 1;
+  // It lands before the next request reads, or between its read and its write.
+  for (const bool races : {false, true}) {
+    SCOPED_TRACE(races);
+    const std::string late = absl::StrCat("late-", version);
+    server_.set_plan(OnWrites(KvFault::kLate));
+    EXPECT_FALSE(Rotate(Json{{"reason", "the late one"}}, late).ok());
+    if (!races) server_.DeliverLate();
+    server_.set_plan(OnWrites(races ? KvFault::kLateFirst : KvFault::kNone));
+    const auto other = Rotate(Json{{"reason", "the other"}});
+    ASSERT_THAT(other, IsOk());
+    version += 2;
+    EXPECT_EQ(other->at("version"), version);
+    EXPECT_EQ(server_.current(), version);
+    const auto landed = mount_.Read(absl::StrCat("versions/", version - 1));
+    ASSERT_THAT(landed, IsOk());
+    EXPECT_EQ(Text(*landed, "operation"), "rotate");
+    EXPECT_EQ(Text(*landed, "reason"), "the late one");
+    EXPECT_EQ(Rotate(Json::object(), late)->at("version"), version - 1);
+    EXPECT_EQ(server_.current(), version);
+  }
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+}
+
+// The same for the late one's own replay, which meets it at the write.
+TEST_F(KvHome, AReplayThatMeetsItsOwnLateWriteRotatesOnce) {
+  ASSERT_THAT(SetHome(), IsOk());
+  for (const bool with_cas : {false, true}) {
+    const std::uint64_t version = server_.current();
+    Json data = Json::object();
+    if (with_cas) data["cas"] = version;
+    server_.set_plan(OnWrites(KvFault::kLate));
+    const std::string id = absl::StrCat("id-", version);
+    EXPECT_FALSE(Rotate(data, id).ok());
+    server_.set_plan(OnWrites(KvFault::kLateFirst));
+    const auto replayed = Rotate(data, id);
+    ASSERT_THAT(replayed, IsOk());
+    EXPECT_EQ(replayed->at("version"), version + 1);
+    EXPECT_EQ(server_.current(), version + 1);
+    EXPECT_EQ(CurrentKid(Newest()), Text(*replayed, "current_kid"));
+  }
+}
+
+// The death of the process at each call to our storage, before and after its effect.
+TEST_F(KvHome, ACrashAtAnyStorageCallIsMadeGoodByTheReplay) {
+  ASSERT_THAT(SetHome(), IsOk());
+  std::uint64_t version = 1;
+  int points = 0;
+  for (const Fault fault : {Fault::kCrashBefore, Fault::kCrashAfter, Fault::kErrorBefore,
+                            Fault::kErrorAfter, Fault::kLostAfter}) {
+    for (int n = 1;; ++n) {
+      SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), " at call ", n));
+      const std::string id = absl::StrCat("id-", ++points);
+      bool reached = false;
+      mount_.storage().set_plan([&](const FakeStorage::Call& call) {
+        if (call.number != n) return Fault::kNone;
+        reached = true;
+        return fault;
+      });
+      try {
+        Rotate(Json::object(), id).status().IgnoreError();
+      } catch (const Crash&) {
+      }
+      mount_.storage().set_plan(nullptr);
+      mount_.Restart();
+      const auto replayed = Rotate(Json::object(), id);
+      ASSERT_THAT(replayed, IsOk());
+      ++version;
+      EXPECT_EQ(replayed->at("version"), version);
+      EXPECT_EQ(server_.current(), version);
+      EXPECT_EQ(CurrentKid(Newest()), Text(*replayed, "current_kid"));
+      EXPECT_EQ(OperationOf(version), "rotate");
+      if (!reached) break;
+    }
+  }
+  EXPECT_GE(points, 5 * 7);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(2 * version));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, AChangeByHandIsRespectedAndShown) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
+  const Json by_hand = RotatedByHand(Newest(), 3);
+  server_.Put(by_hand);
+  EXPECT_EQ(CurrentKid(mount_.Record()), CurrentKid(by_hand));
+  EXPECT_EQ(OperationOf(3), "external");
+  // What is staged stays staged.
+  EXPECT_NE(Text(*mount_.Read("status"), "staged_kid"), "");
+  ASSERT_THAT(mount_.Write("activate", Json{{"force", true}}), IsOk());
+  EXPECT_EQ(server_.current(), 4u);
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(6));
+  EXPECT_THAT(Versions(), ElementsAre("1", "2", "3", "4"));
+  EXPECT_EQ(OperationOf(3), "external");
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, AChangeByHandInTheMiddleOfOursIsNotOverwritten) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const Json by_hand = RotatedByHand(Newest(), 3);
+  server_.set_hand(by_hand);
+  server_.set_plan(OnWrites(KvFault::kRace));
+  EXPECT_THAT(Rotate(Json{{"cas", 1}}),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("changed by hand meanwhile")));
+  EXPECT_EQ(server_.current(), 2u);
+  // Without a cas it is tried again, over the other's.
+  server_.set_hand(RotatedByHand(Newest(), 4));
+  server_.set_plan(OnWrites(KvFault::kRace));
+  const auto rotated = Rotate();
+  ASSERT_THAT(rotated, IsOk());
+  EXPECT_EQ(rotated->at("version"), 4);
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(8));
+  EXPECT_EQ(OperationOf(2), "external");
+  EXPECT_EQ(OperationOf(3), "external");
+  // Again and again is given up.
+  server_.set_hand(RotatedByHand(Newest(), 5));
+  server_.set_plan(OnWrites(KvFault::kRace, 100));
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kAborted, HasSubstr("read status")));
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, KeysThatAnotherHandDropsCanComeBack) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const auto before = KidsOf(Newest());
+  server_.Put(TestMount::RecordOf("good_bootstrapped"));  // as NVCF's migration job does
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Verified(),
+              AllOf(HasSubstr(R"("result":"fail")"), HasSubstr("is only in version 2")));
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 2}}), IsOk());
+  EXPECT_EQ(KidsOf(Newest()), before);
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, VersionsThatTheSecretHasPrunedCanBeGoneBackTo) {
+  server_.set_max_versions(2);
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(SetHome(), IsOk());
+  for (int i = 0; i < 4; ++i) ASSERT_THAT(Rotate(), IsOk());
+  EXPECT_TRUE(server_.data(1).is_null());
+  EXPECT_THAT(Versions(), ElementsAre("1", "2", "3", "4", "5"));
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
+  EXPECT_EQ(CurrentKid(Newest()), first);
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(10));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, PrunedCopiesAreNotFetchedAgain) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Write("config", Json{{"max_versions", 2}}), IsOk());
+  for (int i = 0; i < 4; ++i) ASSERT_THAT(Rotate(), IsOk());
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_THAT(mount_.Tick(), IsOk());
+    EXPECT_THAT(Entries("kv/versions/"),
+                ElementsAre("kv/versions/0000000004", "kv/versions/0000000005"));
+  }
+}
+
+TEST_F(KvHome, WhatIsNoRecordIsLeftAloneWithTheReason) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  server_.Put(Json{{"current_kid", "x"}});
+  for (const char* path : {"rotate", "keys/x/retire"}) {
+    EXPECT_THAT(mount_.Write(path),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         AllOf(HasSubstr("version 3 of the KV secret"),
+                               HasSubstr("no valid record"), HasSubstr("bao kv rollback"))));
+  }
+  EXPECT_EQ(server_.current(), 3u);
+  EXPECT_THAT(Verified(), HasSubstr(R"("result":"fail")"));
+  server_.Put(server_.data(2));
+  ASSERT_THAT(Rotate(), IsOk());
+  EXPECT_EQ(server_.current(), 5u);
+  EXPECT_THAT(Verified(), HasSubstr("version 3 was deleted in the KV secret, or was no record"));
+}
+
+TEST_F(KvHome, ADeletedSecretFailsClosedAndSaysWhatToDo) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const Json newest = Newest();
+  server_.Delete(2, /*destroy=*/false);
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                 HasSubstr("bao kv undelete -versions=2")));
+  server_.Delete(2, /*destroy=*/true);
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("destroyed")));
+  server_.DeleteAll();
+  EXPECT_THAT(mount_.Write("init"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("the KV secret is gone")));
+  EXPECT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("force=true")));
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}, {"force", true}}), IsOk());
+  EXPECT_EQ(KidsOf(mount_.Record()), KidsOf(newest));
+  EXPECT_EQ(mount_.LiveVersion(), 1u);
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, ASecretMadeAnewIsAdoptedAndTheOldKeysAreKept) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const std::string second = CurrentKid(Newest());
+  const Json first = server_.data(1);
+  server_.DeleteAll();
+  server_.Put(first);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Versions(), ElementsAre("1"));
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", second)), "state"), "retired");
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", second, "/restore")), IsOk());
+  EXPECT_EQ(server_.current(), 2u);
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(4));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, BringsTheRecordHomeWithNothingLost) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const std::string dropped = CurrentKid(Newest());
+  server_.Put(server_.data(1));  // drops it
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
+  const Json newest = Newest();
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+  EXPECT_EQ(mount_.LiveVersion(), 1u);
+  EXPECT_EQ(KidsOf(mount_.Record()), KidsOf(newest));
+  EXPECT_NE(Text(*mount_.Read("status"), "staged_kid"), "");
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", dropped)), "state"), "retired");
+  EXPECT_EQ(Newest(), newest);
+  ASSERT_THAT(mount_.Write("activate", Json{{"force", true}}), IsOk());
+  EXPECT_EQ(Newest(), newest);  // the secret is left alone from now on
+  ExpectVerifies();
+  // And back: the secret's record is older than the mount's now.
+  EXPECT_THAT(SetHome(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("the KV secret holds another record")));
+  ASSERT_THAT(SetHome(Json{{"force", true}}), IsOk());
+  EXPECT_EQ(mount_.Record(), newest);
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, AMountsRecordMovesIntoAnEmptySecretOrOneThatHoldsTheSame) {
+  ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
+  const Json record = mount_.Record();
+  const std::string staged = Text(*mount_.Read("status"), "staged_kid");
+  EXPECT_THAT(SetHome(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("another record (version 1, current kid")));
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+  EXPECT_EQ(server_.current(), 1u);
+
+  server_.DeleteAll();
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_EQ(KidsOf(server_.data(1)), KidsOf(record));
+  EXPECT_EQ(Text(*mount_.Read("status"), "staged_kid"), staged);
+  EXPECT_EQ(mount_.LiveVersion(), 1u);
+  EXPECT_EQ(OperationOf(1), "adopt");
+  ExpectVerifies();
+
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  EXPECT_EQ(mount_.LiveVersion(), 3u);
+  ASSERT_THAT(SetHome(), IsOk());  // both hold the same
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_EQ(Text(*mount_.Read("status"), "staged_kid"), staged);
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, ASecretWithOtherKeysUnderTheSameKidIsRefused) {
+  ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  Json fields = TestMount::RecordOf("good_bootstrapped");
+  fields["private_jwks"] = fields["keys"];  // as the runbook overwrites it
+  server_.Put(fields);
+  EXPECT_THAT(SetHome(Json{{"force", true}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("private_jwks")));
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+}
+
+TEST_F(KvHome, AnotherWayToTheSameSecretIsTakenAndAnotherSecretIsNot) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(
+      mount_.Write("config/home", Json{{"address", base::JsonText(server_.address("localhost"))}}),
+      IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  EXPECT_EQ(server_.current(), 3u);
+  FakeKvServer other;
+  other.Put(TestMount::RecordOf("good_bootstrapped"));
+  EXPECT_THAT(mount_.Write("config/home", Json{{"address", base::JsonText(other.address())}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another secret")));
+  ASSERT_THAT(Rotate(), IsOk());
+  EXPECT_EQ(server_.current(), 4u);
+}
+
+TEST_F(KvHome, ReadsOfHomeSayWhatIsMissingAndShowNoSecret) {
+  server_.set_policy({"read"}, {"deny"});
+  ASSERT_THAT(SetHome(Json{{"type", "mount"}}), IsOk());  // set, not used yet
+  const auto read = mount_.Call(Operation::kRead, "config/home");
+  ASSERT_THAT(read, IsOk());
+  const std::string text(base::DumpJson((*read)->data)->view());
+  EXPECT_THAT(text, AllOf(HasSubstr("fail: the policy lacks capabilities"),
+                          HasSubstr("update on services/all/kv/data/"),
+                          HasSubstr("read on services/all/kv/metadata/"),
+                          HasSubstr(R"("secret_id_set":true)"), HasSubstr(R"("token_set":false)"),
+                          HasSubstr(R"("cas_required":false)")));
+  EXPECT_THAT((*read)->warnings, ElementsAre(HasSubstr("-cas-required=true")));
+  for (const std::string& shown : {text, mount_.log().text()}) {
+    EXPECT_THAT(shown, AllOf(Not(HasSubstr("secret-1")), Not(HasSubstr("token-1"))));
+  }
+  server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kEcho; });
+  mount_.Restart();
+  const auto echoed = mount_.Read("config/home");
+  ASSERT_THAT(echoed, IsOk());
+  EXPECT_THAT(std::string(base::DumpJson(*echoed)->view()),
+              AllOf(HasSubstr("fail: the login"), Not(HasSubstr("secret-1"))));
+}
+
+TEST_F(KvHome, AWrappedSecretIdIsKeptEvenIfTheMoveFails) {
+  ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  Json data{{"type", "kv"},
+            {"address", base::JsonText(server_.address())},
+            {"role_id", "role-1"},
+            {"wrapped_secret_id", "wrapping-1"}};
+  EXPECT_FALSE(mount_.Write("config/home", data).ok());  // another record
+  EXPECT_EQ(mount_.Read("config/home")->at("secret_id_set"), true);
+  EXPECT_EQ(mount_.Read("config/home")->at("type"), "mount");
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "kv"}, {"force", true}}), IsOk());
+  EXPECT_THAT(mount_.Write("config/home", data),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("can't be unwrapped")));
+}
+
+TEST_F(KvHome, AMissingOrBadConnectionIsRefusedBeforeAnythingMoves) {
+  EXPECT_THAT(mount_.Write("config/home", Json{{"type", "kv"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("address: expected")));
+  EXPECT_THAT(SetHome(Json{{"secret_id", "wrong"}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("login"), HasSubstr("invalid role or secret ID"))));
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+  EXPECT_EQ(mount_.Read("config/home")->at("connection"), "not set");
+}
+
+TEST_F(KvHome, WithoutTheServerNothingChangesAndReadersDontWaitForWriters) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kSlow));
+  const absl::Time began = absl::Now();
+  absl::StatusOr<Json> rotated = Json();
+  std::thread writer([&] { rotated = Rotate(); });
+  while (server_.CallsTo(base::Cat("POST ", kDataPath)) == 0) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ(mount_.LiveVersion(), 1u);
+  EXPECT_LT(absl::Now() - began, absl::Seconds(4));
+  writer.join();
+  EXPECT_LT(absl::Now() - began, absl::Seconds(9));
+  EXPECT_THAT(rotated, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known whether")));
+  server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kSealed; });
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("503")));
+  EXPECT_FALSE(mount_.Tick().ok());
+  server_.set_plan(nullptr);
+  EXPECT_EQ(server_.current(), 1u);
+  ASSERT_THAT(Rotate(), IsOk());
+  EXPECT_EQ(server_.current(), 2u);
+}
+
+TEST_F(KvHome, AStandbyWritesNothing) {
+  ASSERT_THAT(SetHome(), IsOk());
+  mount_.system().standby = true;
+  mount_.Restart();
+  server_.set_plan(nullptr);
+  EXPECT_FALSE(Rotate().ok());
+  EXPECT_FALSE(mount_.Write("config/home", Json{{"type", "mount"}}).ok());
+  EXPECT_TRUE(server_.calls().empty());
+  EXPECT_EQ(CurrentKid(mount_.Record()), CurrentKid(Newest()));
+  EXPECT_EQ(CurrentKid(mount_.Record()), CurrentKid(Newest()));
+  EXPECT_EQ(server_.CallsTo("login"), 1);
+}
+
+TEST_F(KvHome, ADestroyedKeyStaysOutAndItsVersionsInTheSecretAreNamed) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  const auto destroyed = mount_.Call(Operation::kUpdate, base::Cat("destroy-key/", first),
+                                     Json{{"confirm", base::JsonText(first)}});
+  ASSERT_THAT(destroyed, IsOk());
+  EXPECT_THAT((*destroyed)->warnings,
+              ::testing::Contains(HasSubstr("bao kv destroy -mount=services/all/kv -versions=1,2 "
+                                            "encryption/keys/stored_data")));
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(2));
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Versions(), ElementsAre("2", "3"));
+  EXPECT_THAT(Entries("archive/"), SizeIs(0));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, ADestroyedKeyLeavesTheOtherHomeToo) {
+  server_.DeleteAll();
+  ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  const std::string first = CurrentKid(mount_.Record());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(
+      mount_.Write(base::Cat("destroy-key/", first), Json{{"confirm", base::JsonText(first)}}),
+      IsOk());
+  EXPECT_THAT(Entries("versions/"), ElementsAre("versions/0000000002"));
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", first)), "state"), "destroyed");
+  EXPECT_THAT(mount_.Write("rollback", Json{{"version", 2}}), IsOk());
+  EXPECT_THAT(KidsOf(mount_.Record()), SizeIs(2));
+}
+
+TEST_F(KvHome, ImportCanFetchTheRecordFromTheSecret) {
+  EXPECT_THAT(mount_.Write("import", Json{{"from", "kv"}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no connection")));
+  ASSERT_THAT(SetHome(Json{{"type", "mount"}}), IsOk());
+  EXPECT_THAT(mount_.Write("import", Json{{"from", "kv"}, {"keys", "x"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("give one of")));
+  ASSERT_THAT(mount_.Write("import", Json{{"from", "kv"}}), IsOk());
+  EXPECT_EQ(mount_.Record(), server_.data(1));
+  ASSERT_THAT(Rotate(), IsOk());
+  EXPECT_EQ(server_.current(), 1u);
+}
+
+TEST_F(KvHome, AScheduleRotatesTheSecret) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Write("config", Json{{"auto_rotate_period", "1h"}}), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(server_.current(), 2u);
+  mount_.Run(absl::Minutes(61));
+  EXPECT_EQ(server_.current(), 3u);
+  EXPECT_EQ(OperationOf(3), "rotate");
+}
+
+}  // namespace
+}  // namespace testing_support

@@ -1,0 +1,340 @@
+#include "kvclient/client.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <deque>
+#include <fstream>
+#include <string>
+
+#include "support/fake_kv_server.h"
+#include "support/fakes.h"
+#include "support/status_matchers.h"
+
+namespace kvclient {
+namespace {
+
+using base::Json;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing_support::FakeKvServer;
+using ::testing_support::IsOk;
+using ::testing_support::KvFault;
+using ::testing_support::StatusIs;
+
+constexpr char kSecret[] = "services/all/kv/data/encryption/keys/stored_data";
+constexpr char kJwt[] = "aGVhZGVy.Ym9keQ.c2lnbmF0dXJl";
+
+FakeKvServer::Plan Next(std::deque<KvFault> faults) {
+  return [faults = std::move(faults)](const FakeKvServer::Call&) mutable {
+    if (faults.empty()) return KvFault::kNone;
+    const KvFault fault = faults.front();
+    faults.pop_front();
+    return fault;
+  };
+}
+
+class ClientTest : public ::testing::Test {
+ protected:
+  ClientTest() { server_.Put(Json{{"a", "1"}}); }
+
+  Settings Approle() {
+    Settings settings;
+    settings.address = server_.address();
+    settings.role_id = "role-1";
+    settings.secret_id = base::SecretBytes(std::string_view("secret-1"));
+    return settings;
+  }
+  Settings GivenToken() {
+    Settings settings;
+    settings.address = server_.address();
+    settings.auth_method = AuthMethod::kToken;
+    settings.token = base::SecretBytes(std::string_view("given-token"));
+    return settings;
+  }
+  std::unique_ptr<Client> New(Settings settings) {
+    auto client =
+        Client::New(std::move(settings), &clock_,
+                    {.connect = absl::Milliseconds(400), .total = absl::Milliseconds(600)});
+    EXPECT_THAT(client, IsOk());
+    return *std::move(client);
+  }
+  std::vector<std::string> Paths() {
+    std::vector<std::string> paths;
+    for (const FakeKvServer::Call& call : server_.calls()) paths.push_back(call.path);
+    return paths;
+  }
+
+  FakeKvServer server_;
+  testing_support::FakeClock clock_{absl::FromUnixSeconds(1'800'000'000)};
+};
+
+TEST_F(ClientTest, LogsInOnceAndSendsTokenAndNamespace) {
+  Settings settings = Approle();
+  settings.name_space = "team/a";
+  const auto client = New(std::move(settings));
+  for (int i = 0; i < 2; ++i) {
+    const auto reply = client->Call("GET", kSecret);
+    ASSERT_THAT(reply, IsOk());
+    EXPECT_EQ(reply->Object("data")->at("data").at("a"), "1");
+  }
+  EXPECT_THAT(Paths(), ElementsAre("auth/approle/login", kSecret, kSecret));
+  const auto calls = server_.calls();
+  EXPECT_EQ(calls[0].token, "");
+  EXPECT_EQ(calls[1].token, "token-1");
+  EXPECT_EQ(calls[0].name_space, "team/a");
+  EXPECT_EQ(calls[2].name_space, "team/a");
+}
+
+TEST_F(ClientTest, ReadsAnAnswerInChunks) {
+  server_.set_chunked(true);
+  EXPECT_THAT(New(Approle())->Call("GET", kSecret), IsOk());
+}
+
+TEST_F(ClientTest, ARevokedTokenLeadsToOneLoginAndOneRetry) {
+  const auto client = New(Approle());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  server_.RevokeTokens();
+  server_.set_plan(nullptr);
+  const auto reply = client->Call("GET", kSecret);
+  ASSERT_THAT(reply, IsOk());
+  EXPECT_EQ(reply->status, 200);
+  EXPECT_THAT(Paths(), ElementsAre(kSecret, "auth/approle/login", kSecret));
+
+  // What the policy forbids stays forbidden, after that one retry.
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path == kSecret ? KvFault::kForbidden : KvFault::kNone;
+  });
+  const auto refused = client->Call("GET", kSecret);
+  ASSERT_THAT(refused, IsOk());
+  EXPECT_EQ(refused->status, 403);
+  EXPECT_THAT(Paths(), ElementsAre(kSecret, "auth/approle/login", kSecret));
+  EXPECT_THAT(ToStatus(*refused, "it can't be read"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("403, permission denied"), HasSubstr("config/home"))));
+}
+
+TEST_F(ClientTest, LogsInAgainBeforeTheTokenExpires) {
+  server_.set_token_ttl(900, true);
+  const auto client = New(Approle());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  clock_.Advance(absl::Seconds(599));
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  EXPECT_EQ(server_.CallsTo("login"), 1);
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  EXPECT_EQ(server_.CallsTo("login"), 2);
+}
+
+TEST_F(ClientTest, AFailedRenewalLeavesAGoodTokenInUse) {
+  server_.set_token_ttl(900, true);
+  const auto client = New(Approle());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  clock_.Advance(absl::Seconds(700));
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path == kSecret ? KvFault::kNone : KvFault::kSealed;
+  });
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  EXPECT_EQ(server_.CallsTo("login"), 1);  // not at every call
+  clock_.Advance(absl::Seconds(200));
+  EXPECT_THAT(client->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("503")));
+}
+
+TEST_F(ClientTest, AGivenTokenIsRenewed) {
+  server_.set_token_ttl(900, true);
+  const auto client = New(GivenToken());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  clock_.Advance(absl::Seconds(600));
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  EXPECT_THAT(Paths(), ElementsAre("auth/token/lookup-self", kSecret, "auth/token/renew-self",
+                                   kSecret, kSecret));
+}
+
+TEST_F(ClientTest, AGivenTokenThatCannotBeRenewedIsUsedAsItIs) {
+  server_.set_token_ttl(900, false);
+  const auto client = New(GivenToken());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  clock_.Advance(absl::Seconds(800));
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  EXPECT_THAT(Paths(), ElementsAre("auth/token/lookup-self", kSecret, kSecret));
+}
+
+class JwtTest : public ClientTest {
+ protected:
+  JwtTest() {
+    std::string name = ::testing::TempDir() + "jwt-XXXXXX";
+    const int file = mkstemp(name.data());
+    EXPECT_GE(file, 0);
+    close(file);
+    path_ = name;
+  }
+  ~JwtTest() override { unlink(path_.c_str()); }
+
+  void Write(const std::string& text) { std::ofstream(path_) << text; }
+  Settings Jwt() {
+    Settings settings;
+    settings.address = server_.address();
+    settings.auth_method = AuthMethod::kJwt;
+    settings.role = "reader";
+    settings.jwt_path = path_;
+    return settings;
+  }
+
+  std::string path_;
+};
+
+TEST_F(JwtTest, TheFileIsReadAnewAtEachLogin) {
+  Write(std::string(kJwt) + "\n");
+  server_.AllowJwt(kJwt);
+  const auto client = New(Jwt());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  const std::string second = std::string(kJwt) + "2";
+  Write(second);
+  server_.AllowJwt(second);
+  server_.RevokeTokens();
+  const auto reply = client->Call("GET", kSecret);
+  ASSERT_THAT(reply, IsOk());
+  EXPECT_EQ(reply->status, 200);
+}
+
+TEST_F(JwtTest, NothingButAJwtIsEverSent) {
+  for (const char* text : {"", "root:x:0:0:root:/root:/bin/sh\n", "a.b", "a.b.c.d", "a.b c.d"}) {
+    Write(text);
+    EXPECT_THAT(New(Jwt())->Call("GET", kSecret),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no JSON Web Token")));
+  }
+  unlink(path_.c_str());
+  EXPECT_THAT(New(Jwt())->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("can't be read")));
+  EXPECT_TRUE(server_.calls().empty());
+}
+
+TEST_F(ClientTest, AWrappedSecretIdIsUnwrappedOnce) {
+  const auto client = New(Approle());
+  const base::SecretBytes wrapping(std::string_view("wrapping-1"));
+  const auto secret_id = client->UnwrapSecretId(wrapping);
+  ASSERT_THAT(secret_id, IsOk());
+  EXPECT_EQ(secret_id->view(), "secret-1");
+  EXPECT_THAT(client->UnwrapSecretId(wrapping),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("revoke that secret id")));
+}
+
+TEST_F(ClientTest, NoFaultHangsItOrShowsWhatWasSent) {
+  for (const auto& [fault, code, text] :
+       {std::tuple{KvFault::kLostBefore, absl::StatusCode::kUnavailable, "not whole, or not HTTP"},
+        std::tuple{KvFault::kGarbage, absl::StatusCode::kUnavailable, "not whole, or not HTTP"},
+        std::tuple{KvFault::kCut, absl::StatusCode::kUnavailable, "not whole, or not HTTP"},
+        std::tuple{KvFault::kSlow, absl::StatusCode::kUnavailable, "in time"}}) {
+    const auto client = New(Approle());
+    ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+    server_.set_plan(Next({fault}));
+    const absl::Time before = absl::Now();
+    const auto reply = client->Call("GET", kSecret);
+    EXPECT_THAT(reply, StatusIs(code, HasSubstr(text)));
+    EXPECT_FALSE(NeverSent(reply.status()));
+    EXPECT_LT(absl::Now() - before, absl::Seconds(2));
+  }
+  const auto client = New(Approle());
+  server_.set_plan(Next({KvFault::kEcho}));
+  const auto login = client->Call("GET", kSecret);
+  EXPECT_THAT(login, StatusIs(absl::StatusCode::kFailedPrecondition,
+                              AllOf(HasSubstr("login at auth/approle/login is refused"),
+                                    Not(HasSubstr("secret-1")), Not(HasSubstr("role-1")))));
+  EXPECT_TRUE(NeverSent(login.status()));
+}
+
+TEST_F(ClientTest, ASealedServerIsUnavailable) {
+  server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kSealed; });
+  EXPECT_THAT(New(Approle())->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("503, is sealed")));
+}
+
+TEST_F(ClientTest, FollowsARedirectWithinTheHostOnly) {
+  const auto client = New(Approle());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  for (const std::string& same : {server_.address(), std::string()}) {
+    server_.set_redirect_to(same);
+    server_.set_plan(Next({KvFault::kRedirect}));
+    const auto reply = client->Call("GET", kSecret);
+    ASSERT_THAT(reply, IsOk());
+    EXPECT_EQ(reply->status, 200);
+  }
+  FakeKvServer other;
+  for (const std::string& elsewhere :
+       {other.address("localhost"), std::string("https://127.0.0.1:1"), std::string("nonsense")}) {
+    server_.set_redirect_to(elsewhere);
+    server_.set_plan(Next({KvFault::kRedirect}));
+    EXPECT_THAT(client->Call("GET", kSecret),
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("redirect")));
+  }
+  server_.set_redirect_to(server_.address());
+  server_.set_plan(Next({KvFault::kRedirect, KvFault::kRedirect}));
+  EXPECT_THAT(client->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("more than once")));
+  EXPECT_TRUE(other.calls().empty());
+}
+
+TEST_F(ClientTest, NobodyThereMeansNeverSent) {
+  Settings settings = Approle();
+  {
+    FakeKvServer gone;
+    settings.address = gone.address();
+  }
+  const auto reply = New(std::move(settings))->Call("GET", kSecret);
+  EXPECT_THAT(reply, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("Connection refused")));
+  EXPECT_TRUE(NeverSent(reply.status()));
+}
+
+TEST_F(ClientTest, NamesAreResolvedWithinTheDeadline) {
+  Settings settings = Approle();
+  settings.address = server_.address("localhost");
+  EXPECT_THAT(New(settings.Clone())->Call("GET", kSecret), IsOk());
+  settings.address = "http://no-such-host.invalid:8200";
+  const absl::Time before = absl::Now();
+  const auto reply = New(std::move(settings))->Call("GET", kSecret);
+  EXPECT_FALSE(reply.ok());
+  EXPECT_TRUE(NeverSent(reply.status()));
+  EXPECT_LT(absl::Now() - before, absl::Seconds(2));
+}
+
+TEST_F(ClientTest, TlsTrustsTheGivenAuthorityAndTheNamedHost) {
+  FakeKvServer server;
+  const std::string ca = server.UseTls("DNS:localhost");
+  Settings settings = Approle();
+  settings.address = server.address("localhost");
+  settings.ca_cert = ca;
+  const auto login = New(settings.Clone())->Call("GET", kSecret);
+  ASSERT_THAT(login, IsOk());
+  EXPECT_EQ(login->status, 404);
+
+  settings.ca_cert.clear();
+  EXPECT_THAT(New(settings.Clone())->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("certificate is not accepted")));
+  FakeKvServer stranger;
+  settings.ca_cert = stranger.UseTls("DNS:localhost");
+  EXPECT_THAT(New(settings.Clone())->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("certificate is not accepted")));
+  settings.ca_cert = ca;
+  settings.address = server.address("127.0.0.1");
+  EXPECT_THAT(New(settings.Clone())->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("IP address mismatch")));
+  settings.address = "https" + server_.address("localhost").substr(4);
+  EXPECT_FALSE(New(std::move(settings))->Call("GET", kSecret).ok());
+}
+
+TEST_F(ClientTest, TlsToAnAddressThatTheCertificateNames) {
+  FakeKvServer server;
+  Settings settings = Approle();
+  settings.ca_cert = server.UseTls("IP:127.0.0.1");
+  settings.address = server.address();
+  EXPECT_THAT(New(std::move(settings))->Call("GET", kSecret), IsOk());
+}
+
+}  // namespace
+}  // namespace kvclient
