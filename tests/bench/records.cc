@@ -9,7 +9,7 @@
 namespace bench {
 
 mek::NewKey KeyFor(const mek::Record* live) {
-  static testing_support::SeededRandom random(1);
+  static testing_support::SeededRandom random(1'000);
   return *mek::GenerateKey(live, std::nullopt, mek::PrivateJwks::kIndependent, kNow, random);
 }
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import load
-from bao import BaoError, Server, bao_binary
+from bao import PROJECT, BaoError, Server, bao_binary
 from figures import OURS, Board, Goal
 
+MICRO = PROJECT / "build" / "tests" / "bench" / "mek_bench"
 RUNBOOK = pathlib.Path(__file__).with_name("runbook.sh")
 SECRET = "encryption/keys/stored_data"
 KV, TRANSIT = "KV v2", "transit"
@@ -194,6 +195,30 @@ class Bench:
 
 
 # Without a server ------------------------------------------------------------------------------
+
+
+def micro(plan: Plan) -> None:
+    """What is computed within the process, beside a SHA-256 of 64 KiB."""
+    if not MICRO.exists():
+        raise BaoError(f"{MICRO} is missing; run: make bench")
+    rounds = sum(1 for _ in plan.rounds(9))
+    done = subprocess.run(
+        [MICRO, f"--benchmark_repetitions={rounds}", "--benchmark_min_time=0.01",
+         "--benchmark_enable_random_interleaving=true", "--benchmark_format=json"],
+        check=True, capture_output=True, text=True)
+    # As they stand in the sources, not as they were run.
+    runs = sorted(json.loads(done.stdout)["benchmarks"],
+                  key=lambda run: (run["family_index"], run["per_family_instance_index"]))
+    times: dict[str, dict[int, float]] = {}
+    for run in runs:
+        if run["run_type"] == "iteration":
+            of_run = times.setdefault(run["run_name"], {})
+            of_run[run["repetition_index"]] = run["cpu_time"] / 1e3
+    yardstick = times.pop("Yardstick")
+    for name, of_run in times.items():
+        for turn, micros in of_run.items():
+            plan.board.add(name, "µs", OURS, micros)
+            plan.board.add(name, "µs", "SHA-256", yardstick[turn])
 
 
 def cold(plan: Plan) -> None:
@@ -449,9 +474,12 @@ def runbook(plan: Plan) -> None:
 
         def timed(command: list[str]) -> float:
             began = time.perf_counter()
-            subprocess.run(command, env=environment, check=True, timeout=60,
-                           stdout=subprocess.DEVNULL)
-            return (time.perf_counter() - began) * 1e3
+            done = subprocess.run(command, env=environment, capture_output=True, text=True,
+                                  timeout=60, check=False)
+            took = (time.perf_counter() - began) * 1e3
+            if done.returncode:
+                raise BaoError(f"{command[0]} failed: {done.stderr}")
+            return took
 
         for subjects in plan.rounds(9):
             for subject in subjects:
@@ -478,5 +506,5 @@ def _median(values: list[float]) -> float:
 
 SCENARIOS: dict[str, Callable[[Plan], None]] = {
     scenario.__name__: scenario for scenario in (
-        cold, enable, memory, reads, rotations, raft, cas, keys, versions, restart, runbook)
+        micro, cold, enable, memory, reads, rotations, raft, cas, keys, versions, restart, runbook)
 }
