@@ -18,13 +18,13 @@ from bao import BaoError, Server
 
 @dataclass(frozen=True)
 class Answers:
-    """What a load got: microseconds of each answer that was wanted, and how many were not."""
+    """What a load got: milliseconds of each answer that was wanted, and how many were not."""
 
-    micros: list[int]
+    times: list[float]
     refused: int
 
     def percentile(self, part: int) -> float:
-        ordered = sorted(self.micros)
+        ordered = sorted(self.times)
         return ordered[min(len(ordered) - 1, len(ordered) * part // 100)]
 
 
@@ -47,7 +47,7 @@ def load(server: Server, path: str, requests: int, clients: int = 1, body: Any =
             raise BaoError(f"h2load failed:\n{done.stdout}{done.stderr}")
         # Of each request: when it began, the status, the microseconds it took.
         rows = [[int(number) for number in line.split()] for line in log.read_text().splitlines()]
-    wanted = [micros for _, status, micros in rows if status in (200, 204)]
+    wanted = [micros / 1e3 for _, status, micros in rows if status in (200, 204)]
     if len(rows) != requests or not wanted or (len(wanted) != requests and not may_refuse):
         raise BaoError(f"{path}: {len(rows)} of {requests} requests were answered, "
                        f"with {sorted({status for _, status, _ in rows})}")
@@ -66,7 +66,7 @@ class Connection:
         self._socket.close()
 
     def timed(self, method: str, path: str, body: Any = None) -> float:
-        """The microseconds until the answer is there."""
+        """The milliseconds until the answer is there."""
         request = self._request(method, path, body)
         began = time.perf_counter()
         self._socket.sendall(request)
@@ -79,7 +79,7 @@ class Connection:
         took = time.perf_counter() - began
         if not reply.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 204 ")):
             raise BaoError(f"{method} {path}: {reply.splitlines()[0].decode()}")
-        return took * 1e6
+        return took * 1e3
 
     def _request(self, method: str, path: str, body: Any) -> bytes:
         payload = b"" if body is None else json.dumps(body).encode()
