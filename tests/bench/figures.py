@@ -134,6 +134,20 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(text)
 
 
+def markdown(figures: Sequence[dict[str, Any]], rows: dict[str, str]) -> str:
+    """A short table for people: some figures of a result, each beside the peer and one base."""
+    lines = ["| | ours | peer | ratio | beside it | ratio |", "|---|---|---|---|---|---|"]
+    for figure in figures:
+        if figure["figure"] not in rows:
+            continue
+        base = rows[figure["figure"]]
+        cells = [f"{figure['figure']}, {figure['unit']}", _cell(figure, OURS), _cell(figure, PEER),
+                 _ratio_cell(figure, PEER), f"{base} {_cell(figure, base)}" if base else "",
+                 _ratio_cell(figure, base)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def worse(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[str]:
     """A line for each ratio that is worse than before by more than its noise.
 
@@ -168,6 +182,16 @@ def _ratio(spread: Spread | None) -> str:
     return f"{spread.median:.2f}" if spread else ""
 
 
+def _cell(figure: dict[str, Any], subject: str) -> str:
+    found = figure["subjects"].get(subject)
+    return _amount(Spread(**found)) if found else ""
+
+
+def _ratio_cell(figure: dict[str, Any], against: str) -> str:
+    found = figure["ratios"].get(against)
+    return _ratio(Spread(**found)) if found else ""
+
+
 # The computing's own test ----------------------------------------------------------------------
 
 
@@ -196,6 +220,10 @@ def self_test() -> None:
     _same(len(shown), 4)
     _same(shown[1].split(), ["read,", "µs", "110", "200", "0.50", "0.50", "yes", "50", "2.00", "KV", "v2"])
     _same(shown[2].split(), ["rotate,", "ms", "1.5", "0.25*", "NO", "5", "0.30", "runbook"])
+
+    short = markdown([figure.json() for figure in board.figures], {"read": "KV v2", "refused": ""})
+    _same(short.splitlines()[2:], ["| read, µs | 110 | 200 | 0.50 | KV v2 50 | 2.00 |",
+                                   "| refused, % | 0 |  |  |  |  |"])
 
     def run(low: float, median: float, high: float) -> list[dict[str, Any]]:
         return [{"figure": "read", "ratios": {PEER: {"low": low, "median": median, "high": high}}}]

@@ -57,6 +57,18 @@ GOALS = {
     "rotate by command": Goal(0.25, "runbook"),
 }
 
+# Figures of the README's table, and what each stands beside there.
+README_ROWS = {
+    "binary": "", "start, spawn to handshake": "", "enable, first mount": "",
+    "enable, joining mount": "", "RSS at rest": "", "RSS after 10,000 requests": "",
+    "RSS with 200 used mounts": "", "read p50, 1 client": KV, "read p50, 32 clients": KV,
+    "CPU of 1,000 reads, 1 client": "", "CPU of 1,000 reads, 32 clients": "",
+    "rotate p50, 1 client": KV, "rotate p50, 32 clients": KV, "raft: rotate p50, 1 client": KV,
+    "raft: rotate p50, 32 clients": KV, "CPU of 1,000 rotations": "", "read p50, 1,000 keys": KV,
+    "rotate p50, 1,000 keys": "", "rotate p50, 10,000 versions": "10 vers.",
+    "restart: first read, 1,000 versions": "", "rotate by command": "runbook",
+}
+
 
 @dataclass(frozen=True)
 class Subject:
