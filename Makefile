@@ -68,6 +68,12 @@ package: build ## what a release consists of, in build/package: binary, symbols,
 package-check: build ## the same, and a second build elsewhere that must make the same bytes (minutes)
 	scripts/package --check-reproducible
 
+# PEER: another plugin's binary to measure beside ours. BENCH_ARGS: more for scripts/bench (--help).
+.PHONY: bench
+bench: deps-test deps-bench build ## figures: micro, and on a real OpenBao beside KV v2, transit, the runbook and PEER
+	cmake --build --preset release -j $(jobs) --target mek_bench
+	scripts/bench $(if $(PEER),--peer $(PEER)) $(BENCH_ARGS)
+
 .PHONY: test-asan
 test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-asan
 	$(call configure,asan-ubsan)
@@ -118,6 +124,6 @@ $(next): build
 	  cmake --build --preset release -j $(jobs) --target $(notdir $(plugin)); \
 	  mv $@.new $@; touch $@; }
 
-.PHONY: deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage
-deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage: deps-%:
+.PHONY: deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage deps-bench
+deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage deps-bench: deps-%:
 	@scripts/install-deps $*
