@@ -52,7 +52,8 @@ class Engine final : public openbao::Backend {
     config.version = version;
     config.description = kDescription;
     config.paths = AllPaths(mount_);
-    config.special.root = {"destroy-key/*"};
+    // config/home can send the record, and the login to its server, elsewhere.
+    config.special.root = {"destroy-key/*", "config/home"};
     config.special.seal_wrap_storage = {"versions/", "archive/", "kv/", "config/home"};
     config.on_active = [this] { mount_.MayRemember(); };
     config.on_tick = [this](const openbao::Request& request) { return Tick(mount_, request); };

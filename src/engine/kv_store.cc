@@ -18,6 +18,7 @@ using base::Cat;
 using base::Json;
 
 constexpr std::string_view kIntents = "kv/intents/";
+constexpr char kCreated[] = "kv/created";
 // Attempts at one version whose outcome is open at the same time.
 constexpr std::size_t kMaxIntents = 8;
 constexpr std::size_t kVersionDigits = 10;
@@ -229,13 +230,11 @@ absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
   switch (written.result) {
     case kvclient::Written::Result::kDone:
       break;
-    case kvclient::Written::Result::kConflict:
-      settled = ChangedByHand(live);
-      break;
     case kvclient::Written::Result::kRefused:
       settled =
           absl::Status(written.why.code(), Cat(written.why.message(), ". Nothing was changed"));
       break;
+    case kvclient::Written::Result::kConflict:  // a proxy may have sent it twice
     case kvclient::Written::Result::kUnknown:
       settled = Settle(number, doc, written.why);
       if (absl::IsUnavailable(settled)) return settled;
@@ -253,11 +252,10 @@ absl::Status KvStore::Settle(std::uint64_t number, const mek::VersionDoc& doc,
   if (there.ok() && there->has_value() && (*there)->number > number) there = secret_->Read(number);
   if (!there.ok()) return MaybeDone(number, why);
   if (!there->has_value() || (*there)->number < number) return MaybeDone(number, why);
-  if ((*there)->number == number && (*there)->data.has_value() &&
-      SameContent(doc.record.ToJson(), *(*there)->data)) {
-    return absl::OkStatus();
-  }
-  return ChangedByHand(number - 1);
+  // Deleted or destroyed by another hand: it may have been ours, and read. CatchUp keeps its keys.
+  if (!(*there)->data.has_value()) return MaybeDone(number, why);
+  return SameContent(doc.record.ToJson(), *(*there)->data) ? absl::OkStatus()
+                                                           : ChangedByHand(number - 1);
 }
 
 absl::Status KvStore::Rewrite(openbao::Storage& storage, std::uint64_t number,
@@ -279,7 +277,7 @@ absl::Status KvStore::Forget(openbao::Storage& storage) {
   }
   ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
   for (const Intent& intent : intents) RETURN_IF_ERROR(Abandon(storage, intent));
-  return absl::OkStatus();
+  return storage.Delete(kCreated);
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& kid) {
@@ -306,14 +304,24 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
   if (!metadata.has_value()) return copies.empty() ? absl::OkStatus() : Gone();
   const std::uint64_t current = metadata->current_version;
   std::optional<Version> newest;
-  bool begun_anew = false;
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> created, storage.Get(kCreated));
+  const bool is_known = created.has_value() && created->view() == metadata->created_time;
+  const bool begun_anew = created.has_value() && !is_known && !copies.empty();
   if (!copies.empty()) {
     ASSIGN_OR_RETURN(newest, copies_.Get(storage, copies.back()));
-    if (copies.back() > current) {
+    if (begun_anew) {
       RETURN_IF_ERROR(Forget(storage));
       copies.clear();
-      begun_anew = true;
+    } else if (copies.back() > current) {
+      return absl::UnavailableError(
+          Cat("the KV server answers with an older state of the secret (version ", current,
+              ", and version ", copies.back(),
+              " was there): a standby that lags behind? Nothing was changed; try again, and set "
+              "address to the active node's"));
     }
+  }
+  if (!is_known) {
+    RETURN_IF_ERROR(storage.Put(kCreated, base::SecretBytes(metadata->created_time)));
   }
   for (const auto& [number, readable] : metadata->versions) {
     // What was pruned here, or went with a destroyed key, is not fetched again.

@@ -22,6 +22,8 @@ namespace engine {
 //
 //   kv/versions/NNNNNNNNNN     our document of that version of the secret
 //   kv/intents/NNNNNNNNNN-KK   a document that was to become that version, until that is settled
+//   kv/created                 when the secret was made, in its server's words: one made anew under
+//                              the same name has another
 //
 // A change: the intent is stored, so that no key is shown before we hold it; the secret is written
 // with check-and-set; the document is stored as the version's; the intent goes. After a crash or a
@@ -78,7 +80,8 @@ class KvStore final : public RecordStore {
   absl::StatusOr<Version> Known(openbao::Storage& storage, const kvclient::SecretVersion& version);
   absl::StatusOr<Version> External(openbao::Storage& storage,
                                    const kvclient::SecretVersion& version);
-  // Whether the write of `document` as version `number`, of which no answer came, is in the secret.
+  // Whether the write of `doc` as version `number`, of which no answer came or which met another
+  // (perhaps itself, sent twice), is in the secret.
   // ABORTED if another version is in its place, UNAVAILABLE if it may still come.
   absl::Status Settle(std::uint64_t number, const mek::VersionDoc& doc, const absl::Status& why);
   absl::Status SettleIntents(openbao::Storage& storage, std::uint64_t current);

@@ -370,6 +370,9 @@ absl::StatusOr<mek::ActivationState> Mount::Activation(openbao::Storage& storage
     // Before the setting, standbys may have served readers that were never seen here.
     spread.unknown_readers =
         readers_.incomplete() || now < config.early_set_time + config.reader_timeout;
+    // Who reads the KV secret is not seen here.
+    ASSIGN_OR_RETURN(const auto home, records_.Current(storage));
+    if (home->settings.in_kv) spread.unknown_readers = true;
     spread.all_fetched_for = absl::InfiniteDuration();
     for (const Reader& reader : readers) {
       if (reader.accessor.empty()) spread.unknown_readers = true;

@@ -113,6 +113,55 @@ HomeSettings Changed(const HomeSettings& before, const FieldData& data) {
   return settings;
 }
 
+// A stored credential goes only where it was meant to go.
+absl::Status CheckConfides(const HomeSettings& before, const HomeSettings& after,
+                           const FieldData& data) {
+  const kvclient::Settings& connection = after.connection;
+  if (!before.has_connection() || connection.ConfidesAs(before.connection)) {
+    return absl::OkStatus();
+  }
+  bool given = false;
+  std::string_view wanted;
+  switch (connection.auth_method) {
+    case kvclient::AuthMethod::kApprole:
+      given =
+          connection.secret_id.empty() || data.Has("secret_id") || data.Has("wrapped_secret_id");
+      wanted = "secret_id";
+      break;
+    case kvclient::AuthMethod::kJwt:
+      given = data.Has("jwt_path");
+      wanted = "jwt_path";
+      break;
+    case kvclient::AuthMethod::kToken:
+      given = data.Has("token");
+      wanted = "token";
+      break;
+  }
+  if (given) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      Cat(wanted,
+          ": expected in the same write, for a stored credential is never sent to another address "
+          "(or by another ca_cert, namespace, auth_method or auth_mount). Nothing was changed"));
+}
+
+absl::Status CheckWrapped(const HomeSettings& before, const HomeSettings& after,
+                          const FieldData& data) {
+  if (!after.has_connection() || after.connection.auth_method != kvclient::AuthMethod::kApprole ||
+      data.Has("secret_id")) {
+    return absl::InvalidArgumentError(
+        "wrapped_secret_id: expected with an address and auth_method=approle, and without "
+        "secret_id. Nothing was changed");
+  }
+  // It is used up before the rest of the write is known to succeed.
+  if (before.in_kv && !(after.connection.ConfidesAs(before.connection) &&
+                        after.connection.role_id == before.connection.role_id)) {
+    return absl::InvalidArgumentError(
+        "wrapped_secret_id: while the record is in kv it can't come with another login or address; "
+        "write secret_id itself. Nothing was changed");
+  }
+  return absl::OkStatus();
+}
+
 // The home with the secret id that a wrapping token holds. It is used up by that, so the secret id
 // is stored at once, with the home as it was: nothing that fails later loses it.
 absl::StatusOr<std::shared_ptr<const HomeStore::Home>> WithUnwrapped(
@@ -138,16 +187,15 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   HomeStore& homes = mount.records();
   Move move;
   ASSIGN_OR_RETURN(move.from, homes.Current(storage));
-  ASSIGN_OR_RETURN(move.to, homes.Prepare(Changed(move.from->settings, data)));
+  HomeSettings changed = Changed(move.from->settings, data);
+  RETURN_IF_ERROR(CheckConfides(move.from->settings, changed, data));
+  const auto wrapped = data.String("wrapped_secret_id");
+  if (wrapped.has_value()) RETURN_IF_ERROR(CheckWrapped(move.from->settings, changed, data));
+  ASSIGN_OR_RETURN(move.to, homes.Prepare(std::move(changed)));
   move.force = data.Bool("force").value_or(false);
   move.reason = std::string(data.String("reason").value_or(""));
   RETURN_IF_ERROR(CheckReason(move.reason));
-  if (const auto wrapped = data.String("wrapped_secret_id"); wrapped.has_value()) {
-    if (move.to->kv == nullptr || data.Has("secret_id")) {
-      return absl::InvalidArgumentError(
-          "wrapped_secret_id: expected with an address, and without secret_id. Nothing was "
-          "changed");
-    }
+  if (wrapped.has_value()) {
     ASSIGN_OR_RETURN(move.to, WithUnwrapped(homes, storage, *move.from, *move.to, *wrapped));
   }
   std::vector<std::string> warnings;
@@ -223,7 +271,8 @@ std::vector<openbao::Path> HomePaths(Mount& mount) {
       "To set type adopts: the KV secret's record with its history comes to be known here, or goes "
       "home into the mount. If both hold a record, and not the same one, that is refused. What a "
       "write leaves out stays as it was.\n\n"
-      "Who may write here can send the record to a server of his own: leave it to administrators.";
+      "Who may write here can send the record to a server of his own: this path needs the sudo "
+      "capability. A stored credential is never sent to another address: that needs it anew.";
   path.fields = Fields();
   path.operations = {{.operation = openbao::Operation::kRead,
                       .handler = Bind(mount, Read),

@@ -1,5 +1,9 @@
 #include "kvclient/client.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -67,12 +71,20 @@ absl::StatusOr<base::SecretBytes> ReadJwt(const std::string& path) {
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "re"));
+  // Whatever is wrong has one text, which tells nothing of the server's files.
+  const absl::Status none = absl::FailedPreconditionError(
+      "jwt_path leads to no file with one JSON Web Token that can be read: it must be there on "
+      "every node of this server, and the server's user must be allowed to read it");
+  // A pipe would wait for its writer.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat info {};
+  if (descriptor < 0) return none;
+  const std::unique_ptr<std::FILE, Close> file(fdopen(descriptor, "r"));
   if (file == nullptr) {
-    return absl::FailedPreconditionError(
-        "the file at jwt_path can't be read: it must be there on every node of this server, and "
-        "the server's user must be allowed to read it");
+    close(descriptor);
+    return none;
   }
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) return none;
   std::setvbuf(file.get(), nullptr, _IONBF, 0);  // a buffer would keep the text
   base::SecretBytes text(kMaxJwt);
   const std::size_t size = std::fread(text.mutable_span().data(), 1, kMaxJwt, file.get());
@@ -85,9 +97,7 @@ absl::StatusOr<base::SecretBytes> ReadJwt(const std::string& path) {
         return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' ||
                c == '.';
       });
-  if (!is_jwt) {
-    return absl::FailedPreconditionError("the file at jwt_path holds no JSON Web Token");
-  }
+  if (!is_jwt) return none;
   return text;
 }
 
@@ -151,16 +161,19 @@ absl::StatusOr<Reply> Client::Send(std::string_view method, std::string_view pat
     request.headers.push_back({"X-Vault-Namespace", settings_.name_space});
   }
   absl::StatusOr<HttpResponse> response = Exchange(address_, context_.get(), request, timeouts_);
+  bool redirected = false;
   if (response.ok() && response->status >= 300 && response->status < 400) {
+    redirected = true;
     response = Follow(*response, std::move(request));
   }
   if (!response.ok()) {
     absl::Status status = absl::UnavailableError(
         Cat("the KV server at ", address_.Authority(), ": ", response.status().message()));
-    if (NeverSent(response.status())) MarkNeverSent(status);
+    // A standby redirects also when its forwarding failed after the effect.
+    if (!redirected && NeverSent(response.status())) MarkNeverSent(status);
     return status;
   }
-  Reply reply{.status = response->status, .body = nullptr};
+  Reply reply{.status = response->status, .body = nullptr, .redirected = redirected};
   if (!response->body.empty()) {
     absl::StatusOr<Json> parsed = base::ParseJson(response->body.view());
     if (parsed.ok() && parsed->is_object()) {
@@ -299,9 +312,10 @@ absl::StatusOr<Client::Token> Client::LookUp() {
   Token token{.value = settings_.token.Clone()};
   ASSIGN_OR_RETURN(const Reply reply,
                    Send("GET", "auth/token/lookup-self", token.value.view(), nullptr));
-  const Json* data = reply.ok() ? reply.Object("data") : nullptr;
   // Without the right to look itself up it may still be good for the rest.
-  if (data == nullptr) return token;
+  if (reply.status == 403 || reply.status == 404) return token;
+  const Json* data = reply.ok() ? reply.Object("data") : nullptr;
+  if (data == nullptr) return ToStatus(reply, "the token can't be looked up");
   const Json* renewable = Member(*data, "renewable");
   token = TokenOf(std::move(token.value), *data, "ttl");
   token.renewable = renewable != nullptr && renewable->is_boolean() && renewable->get<bool>();
@@ -320,6 +334,10 @@ absl::StatusOr<Client::Token> Client::Renew(const Token& old) {
 }
 
 absl::StatusOr<base::SecretBytes> Client::UnwrapSecretId(const base::SecretBytes& wrapping_token) {
+  if (!IsPlain(wrapping_token.view())) {
+    return absl::InvalidArgumentError(
+        "wrapped_secret_id: expected a wrapping token, in one word. Nothing was changed");
+  }
   ASSIGN_OR_RETURN(const Reply reply,
                    Send("POST", "sys/wrapping/unwrap", wrapping_token.view(), Json::object()));
   if (!reply.ok()) {

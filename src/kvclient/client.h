@@ -23,6 +23,7 @@ namespace kvclient {
 struct Reply {
   int status = 0;
   base::Json body;
+  bool redirected = false;  // it answers a request that was sent twice
 
   bool ok() const { return status >= 200 && status < 300; }
   // The body's object `name`, or nullptr.

@@ -40,6 +40,16 @@ std::string_view TextOf(const Json& object, std::string_view name) {
   return text == nullptr ? std::string_view() : std::string_view(*text);
 }
 
+// KV's own word that there is no such secret: a 404 without a reason, or of a path that has none.
+// Everything else that answers 404 (no such mount, a proxy) says nothing of the secret.
+bool IsNoSecret(const Reply& reply) {
+  if (reply.status != 404 || !reply.body.is_object() || reply.Object("data") != nullptr) {
+    return false;
+  }
+  const Json* errors = Find(reply.body, "errors");
+  return errors != nullptr && errors->is_array() && errors->empty();
+}
+
 absl::StatusOr<SecretVersion> ParseVersion(const Json& envelope) {
   const Json* metadata = Find(envelope, "metadata");
   if (metadata == nullptr) return NotKv();
@@ -66,8 +76,10 @@ absl::StatusOr<std::optional<SecretVersion>> KvSecret::Read(std::uint64_t number
   ASSIGN_OR_RETURN(const Reply reply, client_->Call("GET", path));
   const Json* envelope = reply.Object("data");
   // A deleted version is a 404 with its metadata.
-  if (reply.status == 404 && envelope == nullptr) return std::nullopt;
-  if (!reply.ok() && reply.status != 404) return ToStatus(reply, "the KV secret can't be read");
+  if (IsNoSecret(reply)) return std::nullopt;
+  if (!reply.ok() && (reply.status != 404 || envelope == nullptr)) {
+    return ToStatus(reply, "the KV secret can't be read");
+  }
   if (envelope == nullptr) return NotKv();
   ASSIGN_OR_RETURN(SecretVersion version, ParseVersion(*envelope));
   return version;
@@ -75,19 +87,20 @@ absl::StatusOr<std::optional<SecretVersion>> KvSecret::Read(std::uint64_t number
 
 absl::StatusOr<std::optional<SecretMetadata>> KvSecret::ReadMetadata() {
   ASSIGN_OR_RETURN(const Reply reply, client_->Call("GET", client_->settings().metadata_path()));
-  if (reply.status == 404) return std::nullopt;
+  if (IsNoSecret(reply)) return std::nullopt;
   if (!reply.ok()) return ToStatus(reply, "the KV secret's metadata can't be read");
   const Json* data = reply.Object("data");
   const Json* versions = data == nullptr ? nullptr : Find(*data, "versions");
   if (versions == nullptr || !versions->is_object()) return NotKv();
   SecretMetadata metadata{.current_version = NumberOf(*data, "current_version"),
+                          .created_time = std::string(TextOf(*data, "created_time")),
                           .cas_required = IsTrue(*data, "cas_required"),
                           .versions = {}};
   for (const auto& [name, version] : versions->items()) {
     std::uint64_t number = 0;
     if (!absl::SimpleAtoi(base::ToAbsl(name), &number) || number == 0) return NotKv();
-    const bool readable = !IsTrue(version, "destroyed") && TextOf(version, "deletion_time").empty();
-    metadata.versions.emplace(number, readable);
+    // A deletion_time may be to come (delete_version_after): Read tells what is deleted.
+    metadata.versions.emplace(number, !IsTrue(version, "destroyed"));
   }
   return metadata;
 }
@@ -111,7 +124,9 @@ Written KvSecret::Write(std::uint64_t newest, const Json& fields) {
       why.message().find("check-and-set parameter did not match") != absl::string_view::npos) {
     return {kConflict, std::move(why)};
   }
-  return {reply->status >= 500 ? kUnknown : kRefused, std::move(why)};
+  // The first of two deliveries may have had its effect.
+  const bool refused = reply->status >= 400 && reply->status < 500 && !reply->redirected;
+  return {refused ? kRefused : kUnknown, std::move(why)};
 }
 
 absl::StatusOr<std::vector<std::string>> KvSecret::MissingCapabilities() {

@@ -25,15 +25,16 @@ struct SecretVersion {
 
 struct SecretMetadata {
   std::uint64_t current_version = 0;
+  std::string created_time;  // as the server writes it; another once the secret is made anew
   bool cas_required = false;
-  std::map<std::uint64_t, bool> versions;  // each with whether it can be read
+  std::map<std::uint64_t, bool> versions;  // each with whether it can come back: not destroyed
 };
 
 // What became of a write.
 struct Written {
   enum class Result {
     kDone,
-    kConflict,  // the secret is at another version; nothing was written
+    kConflict,  // the secret is at another version: this write was refused, or is one sent again
     kRefused,   // nothing was written
     kUnknown,   // it was written, will be, or never
   };

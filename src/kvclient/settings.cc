@@ -33,13 +33,6 @@ bool IsPath(std::string_view text) {
   return true;
 }
 
-// What can stand in a header and in JSON.
-bool IsPlain(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxSecret && std::ranges::all_of(text, [](char c) {
-    return absl::ascii_isgraph(static_cast<unsigned char>(c));
-  });
-}
-
 absl::Status Expect(bool holds, std::string_view what) {
   return holds ? absl::OkStatus() : absl::InvalidArgumentError(base::Cat(what));
 }
@@ -49,6 +42,12 @@ constexpr std::string_view kPathRule =
     "or the end";
 
 }  // namespace
+
+bool IsPlain(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxSecret && std::ranges::all_of(text, [](char c) {
+    return absl::ascii_isgraph(static_cast<unsigned char>(c));
+  });
+}
 
 std::string_view AuthMethodName(AuthMethod method) {
   for (const auto& [name, known] : kMethods) {
@@ -105,6 +104,11 @@ absl::Status Settings::Check() const {
       return Expect(IsPlain(token.view()), "token: expected an OpenBao token, in one word");
   }
   return absl::OkStatus();
+}
+
+bool Settings::ConfidesAs(const Settings& other) const {
+  return address == other.address && ca_cert == other.ca_cert && name_space == other.name_space &&
+         auth_method == other.auth_method && login_mount() == other.login_mount();
 }
 
 bool Settings::NamesSameSecret(const Settings& other) const {

@@ -15,6 +15,9 @@ enum class AuthMethod { kApprole, kJwt, kToken };
 std::string_view AuthMethodName(AuthMethod method);
 std::optional<AuthMethod> ParseAuthMethod(std::string_view name);
 
+// What can stand in a header and in JSON.
+bool IsPlain(std::string_view text);
+
 // Where a KV v2 secret is, and how to log in there. Owns the credentials; move-only.
 struct Settings {
   std::string address;
@@ -35,6 +38,9 @@ struct Settings {
   absl::Status Check() const;
   // Whether both mean the same secret, wherever it is reached.
   bool NamesSameSecret(const Settings& other) const;
+  // Whether a credential of one goes nowhere else with the other: the same server, by the same
+  // proof of it, and the same login.
+  bool ConfidesAs(const Settings& other) const;
 
   std::string login_mount() const;
   std::string data_path() const;

@@ -59,6 +59,9 @@ def mek(binary: pathlib.Path, audit: Audit) -> Iterator[Mek]:
         yield Mek(server)
 
 
+SECRET_ID = "5c1d9c0e-4a35-4a5e-9d0c-77b1f2f3a111"
+
+
 def do_everything(mek: Mek, audit: Audit) -> None:
     """Each operation of each path, granted and refused."""
     def see() -> None:
@@ -107,6 +110,8 @@ def do_everything(mek: Mek, audit: Audit) -> None:
         mek.write(f"keys/{kid}/{action}").ok()
     assert mek.write(f"destroy-key/{kid}", confirm="another").status == 400
     mek.write(f"destroy-key/{kid}", confirm=kid).ok()
+    mek.write("config/home", address="http://127.0.0.1:1", role_id="engine", secret_id=SECRET_ID).ok()
+    mek.read("config/home").ok()
     for token in ("", "s.notatokenatallxxxxxxxxxxxx"):
         assert mek.read(f"data/{SECRET}", token).status == 403
     assert mek.write(SECRET, **OTHER).status == 400
@@ -143,6 +148,7 @@ def test_no_key_stands_in_the_audit_file(mek: Mek, audit: Audit) -> None:
 
     assert len(audit.secret) >= 6
     assert audit.found() == []
+    assert SECRET_ID not in audit._path.read_text()
     log = mek.server.log()
     assert not any(records.shows_secret(log, record, 20) for record in audit.secret)
 
@@ -151,6 +157,7 @@ def test_the_search_of_the_audit_file_finds_a_key_that_is_there(mek: Mek, audit:
     """What stands in a path is written as it is: the search sees it in each form."""
     audit.secret.append(BOOTSTRAPPED)
     assert audit.found() == []
+    assert SECRET_ID not in audit._path.read_text()
     k = records.keys_of(BOOTSTRAPPED, "keys")[0]["k"]
     for form in (k, base64.b64encode(f"xx{k}".encode()).decode().replace("/", "_"),
                  base64.urlsafe_b64decode(k + "=").hex()):

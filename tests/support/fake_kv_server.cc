@@ -225,6 +225,7 @@ void FakeKvServer::DeleteAll() {
   absl::MutexLock lock(&mutex_);
   versions_.clear();
   current_ = 0;
+  ++made_;
 }
 std::uint64_t FakeKvServer::current() {
   absl::MutexLock lock(&mutex_);
@@ -321,9 +322,31 @@ void FakeKvServer::ServeOne(int socket) {
       case KvFault::kEcho:
         reply = {400, Errors(text)};
         break;
+      case KvFault::kRedirectAfter:
+        Answer(call, body);
+        [[fallthrough]];
       case KvFault::kRedirect:
         reply = {307, nullptr};
         break;
+      case KvFault::kConflictAfter:
+        Answer(call, body);
+        reply = Answer(call, body);
+        break;
+      case KvFault::kDestroyedAfter:
+        Answer(call, body);
+        versions_[current_] = Stored{.data = nullptr, .destroyed = true};
+        reply = {500, Errors("internal error")};
+        break;
+      case KvFault::kNoRoute:
+        reply = {404, Errors("no handler for route")};
+        break;
+      case KvFault::kStale: {
+        const std::uint64_t current = current_;
+        current_ = call.path == kMetadata ? current - 1 : current;
+        reply = Answer(call, body);
+        current_ = current;
+        break;
+      }
       case KvFault::kSlow:
       case KvFault::kGarbage:
         break;
@@ -347,7 +370,7 @@ void FakeKvServer::ServeOne(int socket) {
       reply.body.is_null() ? "" : std::string(base::DumpJson(reply.body)->view());
   std::string out =
       absl::StrCat("HTTP/1.1 ", reply.status, " Reason\r\nContent-Type: application/json\r\n");
-  if (fault == KvFault::kRedirect) absl::StrAppend(&out, "Location: ", location, target, "\r\n");
+  if (reply.status == 307) absl::StrAppend(&out, "Location: ", location, target, "\r\n");
   if (chunked) {
     absl::StrAppend(&out, "Transfer-Encoding: chunked\r\n\r\n");
     for (std::size_t at = 0; at < json.size(); at += 7) {
@@ -448,6 +471,7 @@ FakeKvServer::Reply FakeKvServer::Metadata() {
              {"destroyed", stored.destroyed}};
   }
   Json data = Json::object();
+  data["created_time"] = base::JsonText(absl::StrCat("2026-02-01T10:00:00.", made_, "Z"));
   data["current_version"] = current_;
   data["cas_required"] = cas_required_;
   data["max_versions"] = max_versions_;

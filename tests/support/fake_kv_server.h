@@ -23,20 +23,25 @@ namespace testing_support {
 // What happens to a call.
 enum class KvFault {
   kNone,
-  kLostBefore,   // the connection breaks; nothing happened
-  kLostAfter,    // … but the call had its effect
-  kErrorBefore,  // a 500; nothing happened
-  kErrorAfter,   // … but the call had its effect
-  kForbidden,    // a 403
-  kSealed,       // a 503
-  kGarbage,      // no HTTP
-  kCut,          // the answer ends in the middle
-  kLate,         // the connection breaks; the call has its effect at DeliverLate()
-  kLateFirst,    // DeliverLate(), then this call
-  kSlow,         // no answer at all
-  kEcho,         // a 400 whose error repeats the request
-  kRedirect,     // a 307 to where redirect_to says
-  kRace,         // another hand writes what set_hand says, just before
+  kLostBefore,      // the connection breaks; nothing happened
+  kLostAfter,       // … but the call had its effect
+  kErrorBefore,     // a 500; nothing happened
+  kErrorAfter,      // … but the call had its effect
+  kForbidden,       // a 403
+  kSealed,          // a 503
+  kGarbage,         // no HTTP
+  kCut,             // the answer ends in the middle
+  kLate,            // the connection breaks; the call has its effect at DeliverLate()
+  kLateFirst,       // DeliverLate(), then this call
+  kSlow,            // no answer at all
+  kEcho,            // a 400 whose error repeats the request
+  kRedirect,        // a 307 to where redirect_to says
+  kRedirectAfter,   // … but the call had its effect
+  kConflictAfter,   // a proxy sends the call twice, and passes on the second answer
+  kDestroyedAfter,  // a 500 after the effect, and another hand destroys that version
+  kNoRoute,         // a 404 of a server that has no such mount
+  kStale,           // the metadata of a standby that lags one version behind
+  kRace,            // another hand writes what set_hand says, just before
 };
 
 // Logins: role_id "role-1" with secret_id "secret-1"; JWT role "reader" with any JWT that was
@@ -121,6 +126,7 @@ class FakeKvServer {
   std::function<void()> late_ ABSL_GUARDED_BY(mutex_);
   std::map<std::uint64_t, Stored> versions_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t current_ ABSL_GUARDED_BY(mutex_) = 0;
+  int made_ ABSL_GUARDED_BY(mutex_) = 1;  // the secret, so many times
   std::uint64_t max_versions_ ABSL_GUARDED_BY(mutex_) = 10;
   bool cas_required_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> on_data_ ABSL_GUARDED_BY(mutex_) = {"create", "read", "update"};

@@ -202,6 +202,7 @@ TEST_F(KvHome, NoFaultOfTheWriteRotatesTwice) {
         std::pair{KvFault::kErrorBefore, false}, std::pair{KvFault::kErrorAfter, true},
         std::pair{KvFault::kSealed, false}, std::pair{KvFault::kGarbage, false},
         std::pair{KvFault::kCut, true}, std::pair{KvFault::kForbidden, true},
+        std::pair{KvFault::kRedirectAfter, true}, std::pair{KvFault::kConflictAfter, true},
         std::pair{KvFault::kLate, true}}) {
     for (const bool restarts : {false, true}) {
       SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), restarts ? ", restart" : ""));
@@ -452,6 +453,65 @@ TEST_F(KvHome, ASecretMadeAnewIsAdoptedAndTheOldKeysAreKept) {
   ExpectVerifies();
 }
 
+TEST_F(KvHome, ASecretMadeAnewIsKnownForThatWhateverItsVersion) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const Json first = server_.data(1);
+  ASSERT_THAT(Rotate(), IsOk());
+  const std::string second = CurrentKid(Newest());
+  server_.DeleteAll();
+  server_.Put(first);
+  server_.Put(RotatedByHand(first, 7));
+  server_.Put(RotatedByHand(first, 8));
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Versions(), ElementsAre("1", "2", "3"));
+  EXPECT_EQ(OperationOf(2), "external");
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", second)), "state"), "retired");
+}
+
+TEST_F(KvHome, AStandbyThatLagsBehindTakesNothingAway) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(Json::object(), "id-1"), IsOk());
+  const auto before = mount_.storage().content();
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path.find("/metadata/") != std::string::npos ? KvFault::kStale : KvFault::kNone;
+  });
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("lags behind")));
+  EXPECT_FALSE(mount_.Tick().ok());
+  server_.set_plan(nullptr);
+  EXPECT_TRUE(before == mount_.storage().content());
+  const auto replayed = Rotate(Json::object(), "id-1");
+  ASSERT_THAT(replayed, IsOk());
+  EXPECT_EQ(replayed->at("version"), 2);
+  EXPECT_EQ(server_.current(), 2u);
+}
+
+TEST_F(KvHome, AServerWithoutTheMountSaysNothingOfTheSecret) {
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path.starts_with("services/") ? KvFault::kNoRoute : KvFault::kNone;
+  });
+  EXPECT_THAT(SetHome(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("answered 404, no handler for route")));
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+}
+
+TEST_F(KvHome, AVersionThatWasOursAndIsDestroyedByHandLosesNoKey) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const Json first = Newest();
+  server_.set_plan(OnWrites(KvFault::kDestroyedAfter));
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known whether")));
+  server_.set_plan(nullptr);
+  EXPECT_EQ(server_.current(), 2u);
+  server_.Put(first);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  std::vector<std::string> made;
+  for (const std::string& entry : Entries("archive/")) {
+    if (entry.substr(8) != CurrentKid(first)) made.push_back(entry.substr(8));
+  }
+  ASSERT_THAT(made, SizeIs(1));
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", made[0], "/restore")), IsOk());
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(4));
+}
+
 TEST_F(KvHome, BringsTheRecordHomeWithNothingLost) {
   ASSERT_THAT(SetHome(), IsOk());
   ASSERT_THAT(Rotate(), IsOk());
@@ -517,14 +577,16 @@ TEST_F(KvHome, ASecretWithOtherKeysUnderTheSameKidIsRefused) {
 TEST_F(KvHome, AnotherWayToTheSameSecretIsTakenAndAnotherSecretIsNot) {
   ASSERT_THAT(SetHome(), IsOk());
   ASSERT_THAT(Rotate(), IsOk());
-  ASSERT_THAT(
-      mount_.Write("config/home", Json{{"address", base::JsonText(server_.address("localhost"))}}),
-      IsOk());
+  const Json elsewhere{{"address", base::JsonText(server_.address("localhost"))}};
+  EXPECT_THAT(mount_.Write("config/home", elsewhere),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("secret_id: expected")));
+  EXPECT_EQ(mount_.Read("config/home")->at("address"), server_.address());
+  ASSERT_THAT(SetHome(elsewhere), IsOk());
   ASSERT_THAT(Rotate(), IsOk());
   EXPECT_EQ(server_.current(), 3u);
   FakeKvServer other;
   other.Put(TestMount::RecordOf("good_bootstrapped"));
-  EXPECT_THAT(mount_.Write("config/home", Json{{"address", base::JsonText(other.address())}}),
+  EXPECT_THAT(SetHome(Json{{"address", base::JsonText(other.address())}}),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another secret")));
   ASSERT_THAT(Rotate(), IsOk());
   EXPECT_EQ(server_.current(), 4u);
@@ -560,6 +622,11 @@ TEST_F(KvHome, AWrappedSecretIdIsKeptEvenIfTheMoveFails) {
             {"address", base::JsonText(server_.address())},
             {"role_id", "role-1"},
             {"wrapped_secret_id", "wrapping-1"}};
+  Json injected = data;
+  injected["wrapped_secret_id"] = "wrapping-1\r\nX-Vault-Token: other";
+  EXPECT_THAT(mount_.Write("config/home", injected),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("in one word")));
+  EXPECT_EQ(server_.CallsTo("POST "), 0);
   EXPECT_FALSE(mount_.Write("config/home", data).ok());  // another record
   EXPECT_EQ(mount_.Read("config/home")->at("secret_id_set"), true);
   EXPECT_EQ(mount_.Read("config/home")->at("type"), "mount");

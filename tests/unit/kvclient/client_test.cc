@@ -1,6 +1,7 @@
 #include "kvclient/client.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -156,6 +157,21 @@ TEST_F(ClientTest, AGivenTokenIsRenewed) {
                                    kSecret, kSecret));
 }
 
+TEST_F(ClientTest, AGivenTokenIsLookedUpAgainIfTheServerCouldNotSayThen) {
+  server_.set_token_ttl(900, true);
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.number == 1 ? KvFault::kSealed : KvFault::kNone;
+  });
+  const auto client = New(GivenToken());
+  EXPECT_THAT(client->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("503")));
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  clock_.Advance(absl::Seconds(600));
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  EXPECT_THAT(Paths(), ElementsAre("auth/token/lookup-self", "auth/token/lookup-self", kSecret,
+                                   "auth/token/renew-self", kSecret));
+}
+
 TEST_F(ClientTest, AGivenTokenThatCannotBeRenewedIsUsedAsItIs) {
   server_.set_token_ttl(900, false);
   const auto client = New(GivenToken());
@@ -207,11 +223,15 @@ TEST_F(JwtTest, NothingButAJwtIsEverSent) {
   for (const char* text : {"", "root:x:0:0:root:/root:/bin/sh\n", "a.b", "a.b.c.d", "a.b c.d"}) {
     Write(text);
     EXPECT_THAT(New(Jwt())->Call("GET", kSecret),
-                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no JSON Web Token")));
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         HasSubstr("no file with one JSON Web Token")));
   }
   unlink(path_.c_str());
   EXPECT_THAT(New(Jwt())->Call("GET", kSecret),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("can't be read")));
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("it must be there")));
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);  // without a writer: to open it would wait
+  EXPECT_THAT(New(Jwt())->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("it must be there")));
   EXPECT_TRUE(server_.calls().empty());
 }
 

@@ -73,7 +73,7 @@ TEST_F(KvSecretTest, DeletedAndDestroyedVersionsHaveNoContent) {
   const auto metadata = *secret_->ReadMetadata();
   ASSERT_TRUE(metadata.has_value());
   EXPECT_EQ(metadata->current_version, 3u);
-  EXPECT_THAT(metadata->versions, ElementsAre(Pair(1u, true), Pair(2u, false), Pair(3u, false)));
+  EXPECT_THAT(metadata->versions, ElementsAre(Pair(1u, true), Pair(2u, false), Pair(3, true)));
   EXPECT_FALSE(metadata->cas_required);
 }
 
