@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstddef>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -56,6 +60,8 @@ constexpr std::array kMarkLists{MarkList{"compromised", &KeyMarks::compromised},
                                 MarkList{"added", &KeyMarks::added}};
 
 constexpr char kDeletedVersions[] = "deleted_versions";
+constexpr char kAnswered[] = "answered";
+constexpr char kRequests[] = "requests";  // what kAnswered was before
 
 // What is wrong between the members, or "".
 std::string_view Inconsistency(const VersionDoc& doc) {
@@ -78,16 +84,63 @@ std::string_view Inconsistency(const VersionDoc& doc) {
   return "";
 }
 
+// Takes a number, as JSON would have it, and the comma behind it from the front of `text`.
+std::optional<std::uint64_t> TakeNumber(std::string_view& text) {
+  const std::string_view digits = text.substr(0, text.find(','));
+  if (digits.size() == text.size() || (digits.size() > 1 && digits.front() == '0')) {
+    return std::nullopt;
+  }
+  std::uint64_t number = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, number);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  text.remove_prefix(digits.size() + 1);
+  return number;
+}
+
+// An id may hold any character, so its size is told. A size that ends within a character finds no
+// semicolon there: what is read as an id is always UTF-8.
+absl::StatusOr<std::vector<RequestStamp>> Unpack(std::string_view what, std::string_view text) {
+  std::vector<RequestStamp> requests;
+  while (!text.empty()) {
+    const std::optional<std::uint64_t> version = TakeNumber(text);
+    const std::optional<std::uint64_t> size = version.has_value() ? TakeNumber(text) : std::nullopt;
+    if (!size.has_value() || *size >= text.size() || text[*size] != ';') {
+      return Damaged(what, "answered is not a list of requests");
+    }
+    if (requests.size() == kMaxRequestStamps) return Damaged(what, "answered is too long");
+    requests.push_back({std::string(text.substr(0, *size)), *version});
+    text.remove_prefix(*size + 1);
+  }
+  return requests;
+}
+
+std::string Pack(const std::vector<RequestStamp>& requests) {
+  std::string text;
+  for (auto stamp = requests.end() -
+                    static_cast<std::ptrdiff_t>(std::min(requests.size(), kMaxRequestStamps));
+       stamp != requests.end(); ++stamp) {
+    absl::StrAppend(&text, stamp->version, ",", stamp->id.size(), ",", stamp->id, ";");
+  }
+  return text;
+}
+
 absl::StatusOr<std::vector<RequestStamp>> ReadRequests(std::string_view what,
                                                        const base::Json& document) {
-  const auto array = document.find("requests");
+  const auto array = document.find(kRequests);
+  if (HasMember(document, kAnswered)) {
+    if (array != document.end()) return Damaged(what, "it has both answered and requests");
+    const base::JsonString* text = base::FindString(document, kAnswered);
+    if (text == nullptr) return Damaged(what, "answered is not a string");
+    return Unpack(what, *text);
+  }
   if (array == document.end() || !array->is_array() || array->size() > kMaxRequestStamps) {
     return Damaged(what, "requests is missing, not an array, or too long");
   }
   std::vector<RequestStamp> requests;
   requests.reserve(array->size());
+  const std::string part = Cat(what, " (requests)");
   for (const base::Json& value : *array) {
-    const std::string part = Cat(what, " (requests)");
     if (!value.is_object()) return Damaged(part, "a request is not a JSON object");
     ASSIGN_OR_RETURN(std::string id, ReadString(part, value, "id"));
     ASSIGN_OR_RETURN(const std::uint64_t version, ReadNumber(part, value, "version"));
@@ -144,7 +197,8 @@ absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_
           {"operation",      "created_time", "reason",          "entity_id",      "display_name",
            "request_id",     "staged_kid",   "previous_kid",    "effective_time", "staged_time",
            "available_time", "rotated_time", "rotated_version", "scheduled_time", "rolled_back_to",
-           "compromised",    "destroyed",    "added",           kDeletedVersions, "requests"},
+           "compromised",    "destroyed",    "added",           kDeletedVersions, kAnswered,
+           kRequests},
           json, &fields));
   if (fields.text.empty()) return Damaged(what, "record is missing");
   absl::StatusOr<Record> record = Record::ParseText(fields.text);
@@ -209,17 +263,7 @@ absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
     ASSIGN_OR_RETURN(body[base::JsonString(list.name)], MarksJson(times));
   }
   if (!deleted_versions.empty()) body[kDeletedVersions] = deleted_versions;
-
-  base::Json stamps = base::Json::array();
-  for (auto stamp = requests.end() -
-                    static_cast<std::ptrdiff_t>(std::min(requests.size(), kMaxRequestStamps));
-       stamp != requests.end(); ++stamp) {
-    base::Json value = base::Json::object();
-    value["id"] = base::JsonText(stamp->id);
-    value["version"] = stamp->version;
-    stamps.push_back(std::move(value));
-  }
-  body["requests"] = std::move(stamps);
+  body[kAnswered] = base::JsonText(Pack(requests));
   ASSIGN_OR_RETURN(const base::SecretBytes fields, record.ToText());
   return WriteDocument(kVersionSchema, body, RawPart{"record", fields.view()});
 }

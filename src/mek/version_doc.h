@@ -31,7 +31,12 @@ struct RequestStamp {
 // {"schema":1,"record":{…},"operation":"…","created_time":"…", then those that are set of "reason",
 // "entity_id", "display_name", "request_id", "previous_kid", "staged_kid", the times and numbers
 // below, "compromised", "destroyed" and "added":[{"kid":"…","time":"…"}], "deleted_versions":[3,4],
-// then "requests":[{"id":"…","version":7}],"sha256":"…"}
+// then "answered":"7,3,r-1;8,3,r-2;","sha256":"…"}
+//
+// "answered" is `requests`: of each the version, the bytes of the id, and the id. One string, since
+// an object for each of 256 would cost far more time than all else here. Documents from before it
+// have "requests":[{"id":"…","version":7}] instead, which is read but no longer written. A plugin
+// that doesn't know "answered" refuses the document as a newer one's.
 struct VersionDoc {
   Record record;
   std::string operation = {};  // "rotate", "activate", …; not empty

@@ -108,12 +108,15 @@ def seeds() -> dict[str, dict[str, bytes]]:
         if not file["valid"]:
             continue
         kid = record["current_kid"]
-        made["stored"][f"version_{name}"] = b"\x00" + sealed(
+        version = (
             f'{{"schema":1,"record":{whole},"operation":"rotate",'
             '"created_time":"2026-09-01T12:00:00.000000000Z","reason":"yearly","entity_id":"e",'
             f'"display_name":"d","request_id":"r","previous_kid":"{kid}",'
-            '"effective_time":"2026-09-03T12:00:00.000000000Z","rolled_back_to":1,'
-            '"requests":[{"id":"r","version":7},{"id":"q","version":6}]')
+            '"effective_time":"2026-09-03T12:00:00.000000000Z","rolled_back_to":1')
+        made["stored"][f"version_{name}"] = b"\x00" + sealed(
+            version + ',"answered":"7,1,r;6,1,q;"')
+        made["stored"][f"version_before_{name}"] = b"\x00" + sealed(
+            version + ',"requests":[{"id":"r","version":7},{"id":"q","version":6}]')
         jwk = json.dumps(json.dumps(json.loads(sets[0] or b"")["keys"][0]))
         keys = ",".join(
             f'{{"set":"{key_set}","jwk":{jwk},"dropped_time":"2026-09-01T12:00:00.000000000Z",'

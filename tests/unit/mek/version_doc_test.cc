@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_replace.h"
 #include "base/json.h"
@@ -188,11 +192,10 @@ TEST(VersionDoc, NamesThePartThatIsWrong) {
                 {"deleted_versions", "[-1]", "deleted_versions is not an array of numbers"},
                 {"rolled_back_to", "-1", "rolled_back_to is missing or not a whole number"},
                 {"rolled_back_to", "1.5", "rolled_back_to is missing or not a whole number"},
-                {"requests", "", "requests is missing"},
-                {"requests", "{}", "requests is missing, not an array"},
-                {"requests", "[7]", "a request is not a JSON object"},
-                {"requests", R"([{"version":7}])", "id is missing"},
-                {"requests", "[{\"id\":\"x\"}]", "version is missing"}};
+                {"answered", "", "requests is missing"},
+                {"answered", "[]", "answered is not a string"},
+                {"answered", "null", "answered is not a string"},
+                {"requests", "[]", "both answered and requests"}};
   for (const auto& bad : kCases) {
     EXPECT_THAT(with(bad.member, bad.value),
                 StatusIs(absl::StatusCode::kDataLoss,
@@ -201,19 +204,127 @@ TEST(VersionDoc, NamesThePartThatIsWrong) {
   }
 }
 
-TEST(VersionDoc, WithMoreRequestsThanAreEverStoredIsDamaged) {
+// As a writer would have sealed it that put `value` as `member` instead of "answered".
+absl::StatusOr<VersionDoc> WithRequests(std::string_view member, base::Json value) {
   base::Json body = *base::ParseJson(Text(FullDoc()));
-  body.erase("schema");
-  body.erase("sha256");
-  const auto with = [&](std::size_t requests) {
-    body["requests"] = base::Json::array();
-    for (std::size_t i = 0; i < requests; ++i) {
-      body["requests"].push_back(*base::ParseJson(R"({"id":"x","version":1})"));
-    }
-    return Parse(WriteDocument(1, body)->view()).status();
+  for (const char* name : {"schema", "sha256", "answered"}) body.erase(name);
+  body[base::JsonString(member)] = std::move(value);
+  return Parse(WriteDocument(1, body)->view());
+}
+
+TEST(VersionDoc, HasItsRequestsInOneString) {
+  EXPECT_THAT(Text(FullDoc()), HasSubstr(R"(,"answered":"1,3,r-1;2,3,r-2;","sha256":")"));
+  VersionDoc doc = FullDoc();
+  doc.requests.clear();
+  EXPECT_THAT(Text(doc), HasSubstr(R"(,"answered":"","sha256":")"));
+  EXPECT_TRUE(Parse(Text(doc))->requests.empty());
+}
+
+TEST(VersionDoc, RemembersAnyIdAndVersion) {
+  const std::vector<RequestStamp> stamps = {{"", 0},
+                                            {";", 1},
+                                            {"7,3,r-1;", 2},
+                                            {"\xc3\xa9;\n\"\\", 3},
+                                            {"twice", 4},
+                                            {"twice", 5},
+                                            {std::string("\0x", 2), 6},
+                                            {std::string(2000, ','), ~std::uint64_t{0}}};
+  VersionDoc doc = FullDoc();
+  doc.requests = stamps;
+  const absl::StatusOr<VersionDoc> read = Parse(Text(doc));
+  ASSERT_THAT(read, IsOk());
+  ASSERT_EQ(read->requests.size(), stamps.size());
+  for (std::size_t i = 0; i < stamps.size(); ++i) {
+    EXPECT_EQ(read->requests[i].id, stamps[i].id) << i;
+    EXPECT_EQ(read->requests[i].version, stamps[i].version) << i;
+  }
+  EXPECT_EQ(read->AnswerTo("twice"), 5u);
+  EXPECT_EQ(Text(*read), Text(doc));
+
+  doc.Stamp("\xc3", 7);
+  EXPECT_THAT(doc.Serialize().status(), StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
+}
+
+TEST(VersionDoc, WithGarbledRequestsIsDamaged) {
+  EXPECT_THAT(WithRequests("answered", "7,3,r-1;"), IsOk());
+  for (const std::string_view bad : {";",
+                                     "7",
+                                     "7,",
+                                     "7,3",
+                                     "7,3,",
+                                     "7,3,r-1",
+                                     "7,2,r-1;",
+                                     "7,4,r-1;",
+                                     "7,3,r-1;;",
+                                     "7,3,r-1;8",
+                                     "7,3,r-1; 8,3,r-2;",
+                                     ",3,r-1;",
+                                     "7,,r-1;",
+                                     "x,3,r-1;",
+                                     "7x,3,r-1;",
+                                     "-7,3,r-1;",
+                                     "+7,3,r-1;",
+                                     " 7,3,r-1;",
+                                     "07,3,r-1;",
+                                     "7,03,r-1;",
+                                     "7.0,3,r-1;",
+                                     "7,-3,r-1;",
+                                     "18446744073709551616,3,r-1;",
+                                     "7,18446744073709551615,r-1;",
+                                     "7,18446744073709551616,r-1;",
+                                     "7,1,\xc3\xa9;"}) {
+    EXPECT_THAT(WithRequests("answered", base::JsonText(bad)),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         AllOf(HasSubstr("version 2"), HasSubstr("answered is not a list"),
+                               Not(HasSubstr("r-1")))))
+        << bad;
+  }
+}
+
+// What was written before "answered".
+TEST(VersionDoc, ReadsRequestsThatAreObjects) {
+  const auto with = [](std::string_view requests) {
+    return WithRequests("requests", *base::ParseJson(requests));
   };
-  EXPECT_THAT(with(kMaxRequestStamps), IsOk());
-  EXPECT_THAT(with(kMaxRequestStamps + 1),
+  const absl::StatusOr<VersionDoc> read =
+      with(R"([{"id":"r-1","version":1},{"id":"r-2","version":2}])");
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(read->AnswerTo("r-1"), 1u);
+  EXPECT_EQ(read->AnswerTo("r-2"), 2u);
+  EXPECT_EQ(Text(*read), Text(FullDoc()));
+  EXPECT_THAT(with("[]"), IsOk());
+
+  const struct {
+    std::string_view value, message;
+  } kCases[] = {{"{}", "requests is missing, not an array"},
+                {"\"1,3,r-1;\"", "requests is missing, not an array"},
+                {"[7]", "a request is not a JSON object"},
+                {R"([{"version":7}])", "id is missing"},
+                {R"([{"id":"x"}])", "version is missing"},
+                {R"([{"id":"x","version":-1}])", "version is missing or not a whole number"}};
+  for (const auto& bad : kCases) {
+    EXPECT_THAT(with(bad.value),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         AllOf(HasSubstr("version 2"), HasSubstr(std::string(bad.message)))))
+        << bad.value;
+  }
+}
+
+TEST(VersionDoc, WithMoreRequestsThanAreEverStoredIsDamaged) {
+  std::string packed;
+  base::Json objects = base::Json::array();
+  for (std::size_t i = 0; i < kMaxRequestStamps; ++i) {
+    packed += "1,1,x;";
+    objects.push_back(*base::ParseJson(R"({"id":"x","version":1})"));
+  }
+  EXPECT_THAT(WithRequests("answered", base::JsonText(packed)), IsOk());
+  EXPECT_THAT(WithRequests("requests", objects), IsOk());
+
+  packed += "1,1,x;";
+  objects.push_back(*base::ParseJson(R"({"id":"x","version":1})"));
+  EXPECT_THAT(WithRequests("answered", base::JsonText(packed)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("too long")));
+  EXPECT_THAT(WithRequests("requests", objects),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("too long")));
 }
 
