@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,8 +37,24 @@ using KeyRef = mek::KeyRef;
 // The stored versions, read once for all the checks on them.
 struct Stored {
   std::vector<Finding> findings;
-  // The keys of all of them, with one version that holds each.
-  std::map<KeyRef, std::uint64_t> keys;
+  // The keys of all of them, with one version that holds each. More than one of a kid: another hand
+  // has overwritten one.
+  struct Key {
+    mek::Jwk jwk;
+    std::uint64_t version;
+  };
+  std::map<KeyRef, std::vector<Key>> keys;
+
+  void Note(const mek::Record& record, std::uint64_t version) {
+    for (const mek::Set set : mek::kSets) {
+      for (const mek::Jwk& jwk : record.set(set).keys()) {
+        std::vector<Key>& known = keys[KeyRef{set, jwk.kid()}];
+        const bool is_known =
+            std::ranges::any_of(known, [&](const Key& key) { return key.jwk.key() == jwk.key(); });
+        if (!is_known) known.push_back({jwk.Clone(), version});
+      }
+    }
+  }
 };
 
 // Every stored version can be read, and none is missing between the oldest and the live one but
@@ -79,11 +94,7 @@ Stored CheckVersions(Mount& mount, openbao::Storage& storage,
     if (!version.ok()) {
       stored.findings.push_back(Fail(kCheck, version.status()));
     } else if (version->has_value()) {
-      for (const mek::Set set : mek::kSets) {
-        for (std::string& kid : (*version)->doc.record.Kids(set)) {
-          stored.keys.emplace(KeyRef{set, std::move(kid)}, number);
-        }
-      }
+      stored.Note((*version)->doc.record, number);
     }
   }
   if (stored.findings.empty()) {
@@ -94,7 +105,8 @@ Stored CheckVersions(Mount& mount, openbao::Storage& storage,
 }
 
 // Every archived key can be read and used.
-Finding CheckArchive(Mount& mount, openbao::Storage& storage, std::set<KeyRef>& archived) {
+Finding CheckArchive(Mount& mount, openbao::Storage& storage,
+                     std::map<KeyRef, mek::Jwk>& archived) {
   constexpr char kCheck[] = "storage.archive";
   const absl::StatusOr<ArchiveStore::Kids> kids = mount.archive().List(storage);
   if (!kids.ok()) return Fail(kCheck, kids.status());
@@ -107,7 +119,7 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage, std::set<KeyRef>& 
         return Fail(kCheck, absl::DataLossError(Cat("AES-256-GCM fails with the archived key of ",
                                                     kid, ". Check the plugin's host")));
       }
-      archived.insert({key.key.set, kid});
+      archived.emplace(KeyRef{key.key.set, kid}, key.key.jwk.Clone());
     }
   }
   return Ok(kCheck, absl::StrCat((*kids)->size(), (*kids)->size() == 1 ? " kid" : " kids",
@@ -116,19 +128,35 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage, std::set<KeyRef>& 
 
 // Every key of any stored version is in the record or the archive, so that it can come back to
 // readers without a rollback.
-Finding CheckNothingLost(const std::map<KeyRef, std::uint64_t>& stored,
-                         const std::set<KeyRef>& archived, const mek::VersionDoc& live) {
+Finding CheckNothingLost(const std::map<KeyRef, std::vector<Stored::Key>>& stored,
+                         const std::map<KeyRef, mek::Jwk>& archived, const mek::VersionDoc& live) {
   constexpr char kCheck[] = "storage.no_key_lost";
-  for (const auto& [key, version] : stored) {
-    if (live.record.set(key.set).Find(key.kid) != nullptr || archived.contains(key)) continue;
-    if (live.marks.destroyed.contains(key.kid)) {
-      return {kCheck, Finding::Level::kWarn,
-              Cat("kid ", key.kid, " was destroyed, and version ", version,
-                  " still holds it; this is made good within a minute")};
+  for (const auto& [ref, keys] : stored) {
+    const mek::Jwk* const in_record = live.record.set(ref.set).Find(ref.kid);
+    const auto in_archive = archived.find(ref);
+    const mek::Jwk* const kept = in_archive == archived.end() ? nullptr : &in_archive->second;
+    for (const Stored::Key& key : keys) {
+      const auto is_it = [&](const mek::Jwk* jwk) {
+        return jwk != nullptr && jwk->key() == key.jwk.key();
+      };
+      if (is_it(in_record) || is_it(kept)) continue;
+      if (live.marks.destroyed.contains(ref.kid)) {
+        return {kCheck, Finding::Level::kWarn,
+                Cat("kid ", ref.kid, " was destroyed, and version ", key.version,
+                    " still holds it; this is made good within a minute")};
+      }
+      if (in_record != nullptr || kept != nullptr) {
+        return {kCheck, Finding::Level::kFail,
+                Cat("kid ", ref.kid, " of ", mek::SetName(ref.set), " was another key in version ",
+                    key.version,
+                    ", and has been overwritten since, as the runbook does to private_jwks: what "
+                    "was sealed with that one opens with that version's record only. The version "
+                    "is kept; open it with that, and seal it anew")};
+      }
+      return {kCheck, Finding::Level::kFail,
+              Cat("kid ", ref.kid, " of ", mek::SetName(ref.set), " is only in version ",
+                  key.version, ": rollback to it, which keeps the newer keys, brings it back")};
     }
-    return {kCheck, Finding::Level::kFail,
-            Cat("kid ", key.kid, " of ", mek::SetName(key.set), " is only in version ", version,
-                ": rollback to it, which keeps the newer keys, brings it back")};
   }
   return Ok(kCheck, "every key of every stored version is in the record or the archive");
 }
@@ -185,7 +213,7 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   Stored stored = CheckVersions(
       mount, storage, has_record ? (*live)->doc.deleted_versions : std::vector<std::uint64_t>());
   for (Finding& finding : stored.findings) findings.push_back(std::move(finding));
-  std::set<KeyRef> archived;
+  std::map<KeyRef, mek::Jwk> archived;
   findings.push_back(CheckArchive(mount, storage, archived));
   findings.push_back(CheckSettings(mount, storage, has_record ? &(*live)->doc : nullptr));
   if (has_record) {

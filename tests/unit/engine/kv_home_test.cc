@@ -512,6 +512,26 @@ TEST_F(KvHome, AVersionThatWasOursAndIsDestroyedByHandLosesNoKey) {
   EXPECT_THAT(KidsOf(Newest()), SizeIs(4));
 }
 
+TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedAndKept) {
+  Json damaged = server_.data(1);
+  damaged["private_jwks"] = damaged.at("keys");
+  ASSERT_NE(damaged, server_.data(1));
+  server_.Put(damaged);
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string kid = CurrentKid(damaged);
+  EXPECT_THAT(Verified(), AllOf(HasSubstr(R"("result":"fail")"),
+                                HasSubstr(base::Cat("kid ", kid,
+                                                    " of private_jwks was another key "
+                                                    "in version 1"))));
+  // Neither KV's pruning nor ours takes the only copy away.
+  server_.set_max_versions(1);
+  ASSERT_THAT(mount_.Write("config", Json{{"max_versions", 2}}), IsOk());
+  for (int i = 0; i < 4; ++i) ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(mount_.Read("versions/1")->at("operation"), "external");
+  EXPECT_THAT(Verified(), HasSubstr("was another key in version 1"));
+}
+
 TEST_F(KvHome, BringsTheRecordHomeWithNothingLost) {
   ASSERT_THAT(SetHome(), IsOk());
   ASSERT_THAT(Rotate(), IsOk());
