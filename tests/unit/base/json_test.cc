@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "support/status_matchers.h"
@@ -19,6 +20,28 @@ using ::testing_support::StatusIs;
 TEST(Json, KeepsTheOrderOfMembers) {
   EXPECT_EQ(DumpJson(*ParseJson(R"({"z":1,"a":[true,null],"m":{"y":"\u00e9","b":2}})"))->view(),
             "{\"z\":1,\"a\":[true,null],\"m\":{\"y\":\"\xc3\xa9\",\"b\":2}}");
+}
+
+// A string by itself may take a shorter way than one within a value.
+TEST(Json, AStringIsTheSameAloneAndWithinAValue) {
+  std::vector<std::string> texts = {"\"",       "\"\"",    "\"\"\"",      R"("a\")",
+                                    R"("a\"")", R"("\\")", R"("\u0041")", "\"\xc3\xa9\"",
+                                    "\"a\" ",   " \"a\"",  "\"a\",\"b\""};
+  for (int byte = 0; byte < 256; ++byte) {
+    texts.push_back(absl::StrCat("\"a", std::string(1, static_cast<char>(byte)), "z\""));
+  }
+  std::size_t good = 0;
+  for (const std::string& text : texts) {
+    const absl::StatusOr<Json> alone = ParseJson(text);
+    const absl::StatusOr<Json> within = ParseJson(absl::StrCat("[", text, "]"));
+    const bool one = within.ok() && within->size() == 1;
+    ASSERT_EQ(alone.ok(), one) << text;
+    if (!one) continue;
+    EXPECT_EQ(*alone, within->front()) << text;
+    ++good;
+  }
+  // Of the bytes, printable ASCII but for the quote and the backslash, and DEL.
+  EXPECT_EQ(good, 7u + 94u);
 }
 
 TEST(Json, RefusesAMemberTwiceInOneObjectOnly) {
