@@ -153,10 +153,11 @@ absl::Status CheckWrapped(const HomeSettings& before, const HomeSettings& after,
         "secret_id. Nothing was changed");
   }
   // It is used up before the rest of the write is known to succeed.
-  if (before.in_kv && !(after.connection.ConfidesAs(before.connection) &&
-                        after.connection.role_id == before.connection.role_id)) {
+  if (before.in_kv && before.connection.auth_method == kvclient::AuthMethod::kApprole &&
+      !(after.connection.ConfidesAs(before.connection) &&
+        after.connection.role_id == before.connection.role_id)) {
     return absl::InvalidArgumentError(
-        "wrapped_secret_id: while the record is in kv it can't come with another login or address; "
+        "wrapped_secret_id: while the record is in kv it can't come with another address or AppRole; "
         "write secret_id itself. Nothing was changed");
   }
   return absl::OkStatus();

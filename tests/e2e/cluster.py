@@ -10,6 +10,7 @@ import pathlib
 import re
 import socket
 import threading
+import time
 from collections.abc import Mapping
 
 from bao import Server, wait_until
@@ -57,7 +58,13 @@ class Network:
                                  daemon=True).start()
 
     def _relay(self, near: socket.socket, peer_port: int, port: int) -> None:
-        ends = (self._owner(peer_port, port), self.nodes.get(port))
+        owner = None
+        # The kernel's list, read in pieces, can miss a line while others come and go.
+        for _ in range(10):
+            if (owner := self._owner(peer_port, port)) is not None:
+                break
+            time.sleep(0.01)
+        ends = (owner, self.nodes.get(port))
         with near, contextlib.suppress(OSError):
             self._wait_while_cut(ends)
             if ends[1] is None:
@@ -81,7 +88,8 @@ class Network:
     def _wait_while_cut(self, ends: tuple[Server | None, ...]) -> bool:
         """Whether it had to wait."""
         was_cut = False
-        while (isolated := self._isolated) is not None and isolated in ends:
+        # A connection of nobody known could be the isolated node's.
+        while (isolated := self._isolated) is not None and (isolated in ends or None in ends):
             was_cut = True
             self._whole.wait(60)
         return was_cut
