@@ -157,7 +157,8 @@ absl::Status CheckWrapped(const HomeSettings& before, const HomeSettings& after,
       !(after.connection.ConfidesAs(before.connection) &&
         after.connection.role_id == before.connection.role_id)) {
     return absl::InvalidArgumentError(
-        "wrapped_secret_id: while the record is in kv it can't come with another address or AppRole; "
+        "wrapped_secret_id: while the record is in kv it can't come with another address or "
+        "AppRole; "
         "write secret_id itself. Nothing was changed");
   }
   return absl::OkStatus();
