@@ -55,6 +55,12 @@ absl::StatusOr<std::optional<mek::ArchiveEntry>> ArchiveStore::Get(openbao::Stor
   return parsed;
 }
 
+absl::StatusOr<bool> ArchiveStore::Holds(openbao::Storage& storage, const mek::SetKey& key) {
+  ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, Get(storage, key.jwk.kid()));
+  const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
+  return archived != nullptr && archived->key.jwk.key() == key.jwk.key();
+}
+
 absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKey> keys,
                                absl::Time now, std::uint64_t version, mek::DropReason reason) {
   std::map<std::string, std::vector<mek::SetKey>> by_kid;

@@ -29,6 +29,8 @@ class ArchiveStore {
   // nullopt if nothing of that kid is archived.
   absl::StatusOr<std::optional<mek::ArchiveEntry>> Get(openbao::Storage& storage,
                                                        const std::string& kid);
+  // Whether that very key is archived, not only another of its kid.
+  absl::StatusOr<bool> Holds(openbao::Storage& storage, const mek::SetKey& key);
   // Archives keys that are about to leave with version `version`. Idempotent. FAILED_PRECONDITION,
   // with nothing written for that kid, if another k is archived under the same set and kid.
   absl::Status Add(openbao::Storage& storage, std::vector<mek::SetKey> keys, absl::Time now,

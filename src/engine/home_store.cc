@@ -71,7 +71,7 @@ absl::StatusOr<HomeSettings> Parse(std::string_view text) {
 
 absl::StatusOr<base::SecretBytes> Serialize(const HomeSettings& settings) {
   base::Json body = base::Json::object();
-  body["type"] = settings.in_kv ? "kv" : "mount";
+  body["type"] = base::JsonText(settings.type());
   for (const TextSetting& setting : kTexts) {
     body[base::JsonString(setting.name)] = base::JsonText(settings.connection.*setting.member);
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
@@ -25,6 +26,8 @@ struct HomeSettings {
   bool in_kv = false;
   kvclient::Settings connection;
 
+  // As config/home and status show it.
+  std::string_view type() const { return in_kv ? "kv" : "mount"; }
   bool has_connection() const { return !connection.address.empty(); }
 };
 

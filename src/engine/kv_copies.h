@@ -3,8 +3,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "engine/record_store.h"
@@ -22,11 +20,6 @@ class KvCopies final : public VersionLog {
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
                        const base::SecretBytes& document) override;
   absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
-
-  // "0000000007": ten digits, so that a list is in order.
-  static std::string Name(std::uint64_t number);
-  // nullopt if `name` is none.
-  static std::optional<std::uint64_t> ParseName(std::string_view name);
 };
 
 }  // namespace engine

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/mount.h"
+#include "engine/version_name.h"
 #include "mek/rotation.h"
 
 namespace engine {
@@ -21,7 +22,6 @@ constexpr std::string_view kIntents = "kv/intents/";
 constexpr char kCreated[] = "kv/created";
 // Attempts at one version whose outcome is open at the same time.
 constexpr std::size_t kMaxIntents = 8;
-constexpr std::size_t kVersionDigits = 10;
 
 absl::Status ChangedByHand(std::uint64_t live) {
   return absl::AbortedError(
@@ -30,10 +30,7 @@ absl::Status ChangedByHand(std::uint64_t live) {
 }
 
 absl::Status MaybeDone(std::uint64_t number, const absl::Status& why) {
-  return absl::UnavailableError(Cat("it is not known whether version ", number,
-                                    " was written to the KV secret (", why.message(),
-                                    "): read status, and if the version there is ", number - 1,
-                                    ", try again with cas=", number - 1));
+  return MaybeWritten(number, " to the KV secret", why);
 }
 
 absl::Status Deleted(const kvclient::SecretVersion& version) {
@@ -73,11 +70,8 @@ absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,
                             std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version) {
   std::vector<mek::SetKey> missing;
   for (mek::SetKey& key : keys) {
-    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
-                     archive.Get(storage, key.jwk.kid()));
-    const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
-    if (archived != nullptr && archived->key.jwk.key() == key.jwk.key()) continue;
-    missing.push_back(std::move(key));
+    ASSIGN_OR_RETURN(const bool archived, archive.Holds(storage, key));
+    if (!archived) missing.push_back(std::move(key));
   }
   return archive.Add(storage, std::move(missing), now, version, mek::DropReason::kDropped);
 }
@@ -96,12 +90,8 @@ absl::StatusOr<std::vector<KvStore::Intent>> KvStore::Intents(openbao::Storage& 
   std::vector<Intent> intents;
   for (const std::string& name : names) {
     const std::optional<std::uint64_t> number =
-        KvCopies::ParseName(std::string_view(name).substr(0, kVersionDigits));
-    if (!number.has_value()) {
-      return absl::DataLossError(
-          Cat("storage holds an entry under ", kIntents,
-              " that no version of this plugin known here writes; it must be looked at"));
-    }
+        ParseVersionName(std::string_view(name).substr(0, kVersionNameSize));
+    if (!number.has_value()) return UnknownEntry(kIntents);
     intents.push_back({Cat(kIntents, name), *number});
   }
   return intents;
@@ -221,8 +211,7 @@ absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
   }
   if (open.size() >= kMaxIntents) RETURN_IF_ERROR(Abandon(storage, open.front()));
   const Intent intent{
-      absl::StrFormat("%s%s-%010u", std::string(kIntents), KvCopies::Name(number), ordinal),
-      number};
+      absl::StrFormat("%s%s-%010u", std::string(kIntents), VersionName(number), ordinal), number};
   RETURN_IF_ERROR(storage.Put(intent.key, document));
 
   const kvclient::Written written = secret_->Write(live, doc.record.ToJson());
@@ -290,10 +279,7 @@ absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& k
     if (!version.has_value() || !version->data.has_value()) continue;
     const absl::StatusOr<mek::Record> record = mek::Record::Parse(*version->data);
     // What can't be read may hold it.
-    const bool holds = !record.ok() || std::ranges::any_of(mek::kSets, [&](mek::Set set) {
-      return record->set(set).Find(kid) != nullptr;
-    });
-    if (holds) holding.push_back(number);
+    if (!record.ok() || record->HasKid(kid)) holding.push_back(number);
   }
   return holding;
 }

@@ -341,10 +341,8 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
 absl::StatusOr<bool> Mount::IsKeptElsewhere(openbao::Storage& storage, const Version& old,
                                             const Version& live) {
   for (const mek::SetKey& key : mek::KeysMissingIn(old.doc.record, live.doc.record)) {
-    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
-                     archive_.Get(storage, key.jwk.kid()));
-    const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
-    if (archived == nullptr || archived->key.jwk.key() != key.jwk.key()) return false;
+    ASSIGN_OR_RETURN(const bool archived, archive_.Holds(storage, key));
+    if (!archived) return false;
   }
   return true;
 }

@@ -10,18 +10,18 @@
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/version_name.h"
 #include "sdk/logical/errors.h"
 
 namespace engine {
 namespace {
 
 constexpr std::string_view kPrefix = "versions/";
-constexpr std::size_t kDigits = 10;
 
 constexpr std::size_t kMarkDigits = 16;
 
 std::string Key(std::uint64_t number, std::string_view mark) {
-  return base::Cat(kPrefix, absl::StrFormat("%010u", number), mark.empty() ? "" : "-", mark);
+  return base::Cat(kPrefix, VersionName(number), mark.empty() ? "" : "-", mark);
 }
 
 struct Name {
@@ -33,25 +33,16 @@ bool IsMarkDigit(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f
 
 std::optional<Name> ParseName(std::string_view text) {
   Name name;
-  const std::string_view digits = text.substr(0, kDigits);
-  const bool plain = digits.size() == kDigits && std::ranges::all_of(digits, absl::ascii_isdigit);
-  if (!plain || !absl::SimpleAtoi(base::ToAbsl(digits), &name.number) || name.number == 0) {
-    return std::nullopt;
-  }
-  if (text.size() == kDigits) return name;
-  name.mark = text.substr(kDigits + 1);
-  if (text[kDigits] != '-' || name.mark.size() != kMarkDigits ||
+  const std::optional<std::uint64_t> number = ParseVersionName(text.substr(0, kVersionNameSize));
+  if (!number.has_value()) return std::nullopt;
+  name.number = *number;
+  if (text.size() == kVersionNameSize) return name;
+  name.mark = text.substr(kVersionNameSize + 1);
+  if (text[kVersionNameSize] != '-' || name.mark.size() != kMarkDigits ||
       !std::ranges::all_of(name.mark, IsMarkDigit)) {
     return std::nullopt;
   }
   return name;
-}
-
-absl::Status MaybeDone(std::uint64_t number, const absl::Status& why) {
-  return absl::UnavailableError(base::Cat("it is not known whether version ", number,
-                                          " was written (", why.message(),
-                                          "): read status, and if the version there is ",
-                                          number - 1, ", try again with cas=", number - 1));
 }
 
 }  // namespace
@@ -63,12 +54,7 @@ absl::StatusOr<std::map<std::uint64_t, std::string>> MountStore::Entries(
   std::string latest;
   for (const std::string& text : texts) {
     const std::optional<Name> name = ParseName(text);
-    if (!name.has_value()) {
-      return absl::DataLossError(base::Cat(
-          "storage holds an entry under ", kPrefix,
-          " that no version of this plugin known here writes; nothing is read or changed until it "
-          "is looked at"));
-    }
+    if (!name.has_value()) return UnknownEntry(kPrefix);
     std::string& mark = entries[name->number];
     mark = std::max(mark, name->mark);
     latest = std::max(latest, name->mark);
@@ -178,7 +164,7 @@ absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
     known_.Forget();
   }
   const absl::StatusOr<bool> landed = Settle(storage);
-  if (!landed.ok()) return MaybeDone(number, put);
+  if (!landed.ok()) return MaybeWritten(number, "", put);
   return *landed ? absl::OkStatus() : put;
 }
 

@@ -54,7 +54,7 @@ Response Show(const HomeStore::Home& home) {
   const kvclient::Settings& connection = home.settings.connection;
   Response response;
   response.data = {
-      {"type", home.settings.in_kv ? "kv" : "mount"},
+      {"type", JsonText(home.settings.type())},
       {"address", JsonText(connection.address)},
       {"ca_cert", JsonText(connection.ca_cert)},
       {"namespace", JsonText(connection.name_space)},
@@ -202,10 +202,9 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   }
   std::vector<std::string> warnings;
   RETURN_IF_ERROR(MoveHome(mount, request, move, warnings));
-  mount.logger().Info("the record's home was set",
-                      {{"mount", request.mount_point},
-                       {"type", move.to->settings.in_kv ? "kv" : "mount"},
-                       {"display_name", request.display_name}});
+  mount.logger().Info("the record's home was set", {{"mount", request.mount_point},
+                                                    {"type", std::string(move.to->settings.type())},
+                                                    {"display_name", request.display_name}});
   Response response = Show(*move.to);
   response.warnings.insert(response.warnings.begin(), warnings.begin(), warnings.end());
   return response;

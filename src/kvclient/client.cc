@@ -46,12 +46,6 @@ constexpr std::string_view kPhrases[] = {
     "request body too large",
 };
 
-const Json* Member(const Json& object, std::string_view name) {
-  if (!object.is_object()) return nullptr;
-  const auto at = object.find(base::JsonString(name));
-  return at == object.end() ? nullptr : &*at;
-}
-
 std::string_view PhraseIn(const Json& body) {
   const Json* errors = Member(body, "errors");
   if (errors == nullptr || !errors->is_array()) return "";
@@ -107,6 +101,12 @@ absl::Status NeverReached(absl::Status status) {
 }
 
 }  // namespace
+
+const Json* Member(const Json& object, std::string_view name) {
+  if (!object.is_object()) return nullptr;
+  const auto at = object.find(base::JsonString(name));
+  return at == object.end() ? nullptr : &*at;
+}
 
 const Json* Reply::Object(std::string_view name) const {
   const Json* member = Member(body, name);

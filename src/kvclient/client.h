@@ -30,6 +30,9 @@ struct Reply {
   const base::Json* Object(std::string_view name) const;
 };
 
+// The member `name` of an object, or nullptr.
+const base::Json* Member(const base::Json& object, std::string_view name);
+
 // Why a reply is no success: UNAVAILABLE if the server can't serve now, else FAILED_PRECONDITION.
 // What the server wrote is never passed on, for it may repeat what it was sent; known phrases are.
 absl::Status ToStatus(const Reply& reply, std::string_view what);

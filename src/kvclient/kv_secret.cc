@@ -19,19 +19,13 @@ absl::Status NotKv() {
       "the answer is not that of a KV v2 engine: is mount the path of one?");
 }
 
-const Json* Find(const Json& object, std::string_view name) {
-  if (!object.is_object()) return nullptr;
-  const auto at = object.find(base::JsonString(name));
-  return at == object.end() ? nullptr : &*at;
-}
-
 std::uint64_t NumberOf(const Json& object, std::string_view name) {
-  const Json* number = Find(object, name);
+  const Json* number = Member(object, name);
   return number != nullptr && number->is_number_unsigned() ? number->get<std::uint64_t>() : 0;
 }
 
 bool IsTrue(const Json& object, std::string_view name) {
-  const Json* value = Find(object, name);
+  const Json* value = Member(object, name);
   return value != nullptr && value->is_boolean() && value->get<bool>();
 }
 
@@ -46,12 +40,12 @@ bool IsNoSecret(const Reply& reply) {
   if (reply.status != 404 || !reply.body.is_object() || reply.Object("data") != nullptr) {
     return false;
   }
-  const Json* errors = Find(reply.body, "errors");
+  const Json* errors = Member(reply.body, "errors");
   return errors != nullptr && errors->is_array() && errors->empty();
 }
 
 absl::StatusOr<SecretVersion> ParseVersion(const Json& envelope) {
-  const Json* metadata = Find(envelope, "metadata");
+  const Json* metadata = Member(envelope, "metadata");
   if (metadata == nullptr) return NotKv();
   SecretVersion version{.number = NumberOf(*metadata, "version"),
                         .created_time = absl::UnixEpoch(),
@@ -63,7 +57,7 @@ absl::StatusOr<SecretVersion> ParseVersion(const Json& envelope) {
                        &version.created_time, &why)) {
     return NotKv();
   }
-  const Json* data = Find(envelope, "data");
+  const Json* data = Member(envelope, "data");
   if (data != nullptr && data->is_object()) version.data = *data;
   return version;
 }
@@ -90,7 +84,7 @@ absl::StatusOr<std::optional<SecretMetadata>> KvSecret::ReadMetadata() {
   if (IsNoSecret(reply)) return std::nullopt;
   if (!reply.ok()) return ToStatus(reply, "the KV secret's metadata can't be read");
   const Json* data = reply.Object("data");
-  const Json* versions = data == nullptr ? nullptr : Find(*data, "versions");
+  const Json* versions = data == nullptr ? nullptr : Member(*data, "versions");
   if (versions == nullptr || !versions->is_object()) return NotKv();
   SecretMetadata metadata{.current_version = NumberOf(*data, "current_version"),
                           .created_time = std::string(TextOf(*data, "created_time")),
@@ -139,7 +133,7 @@ absl::StatusOr<std::vector<std::string>> KvSecret::MissingCapabilities() {
   if (given == nullptr) return NotKv();
   std::vector<std::string> missing;
   const auto check = [&](const std::string& path, std::initializer_list<std::string_view> wanted) {
-    const Json* capabilities = Find(*given, path);
+    const Json* capabilities = Member(*given, path);
     for (const std::string_view capability : wanted) {
       const bool has =
           capabilities != nullptr && capabilities->is_array() &&

@@ -22,23 +22,25 @@ namespace {
 constexpr int kTryMilliseconds = 1000;
 constexpr int kTries = 2;
 
-std::optional<Endpoint> Numeric(const std::string& host, std::uint16_t port) {
+Endpoint ToEndpoint(const void* address, socklen_t size) {
   Endpoint endpoint{};
+  std::memcpy(&endpoint.address, address, size);
+  endpoint.size = size;
+  return endpoint;
+}
+
+std::optional<Endpoint> Numeric(const std::string& host, std::uint16_t port) {
   sockaddr_in ip4{};
   sockaddr_in6 ip6{};
   if (inet_pton(AF_INET, host.c_str(), &ip4.sin_addr) == 1) {
     ip4.sin_family = AF_INET;
     ip4.sin_port = htons(port);
-    std::memcpy(&endpoint.address, &ip4, sizeof ip4);
-    endpoint.size = sizeof ip4;
-    return endpoint;
+    return ToEndpoint(&ip4, sizeof ip4);
   }
   if (inet_pton(AF_INET6, host.c_str(), &ip6.sin6_addr) == 1) {
     ip6.sin6_family = AF_INET6;
     ip6.sin6_port = htons(port);
-    std::memcpy(&endpoint.address, &ip6, sizeof ip6);
-    endpoint.size = sizeof ip6;
-    return endpoint;
+    return ToEndpoint(&ip6, sizeof ip6);
   }
   return std::nullopt;
 }
@@ -55,11 +57,8 @@ void Keep(void* arg, int status, int /*timeouts*/, ares_addrinfo* found) {
   answer->status = status;
   if (found == nullptr) return;
   for (const ares_addrinfo_node* node = found->nodes; node != nullptr; node = node->ai_next) {
-    Endpoint endpoint{};
-    if (node->ai_addrlen > sizeof endpoint.address) continue;
-    std::memcpy(&endpoint.address, node->ai_addr, node->ai_addrlen);
-    endpoint.size = node->ai_addrlen;
-    answer->endpoints.push_back(endpoint);
+    if (node->ai_addrlen > sizeof(sockaddr_storage)) continue;
+    answer->endpoints.push_back(ToEndpoint(node->ai_addr, node->ai_addrlen));
   }
   ares_freeaddrinfo(found);
 }
