@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/json_scan.h"
 
 namespace base {
 namespace {
@@ -84,13 +85,13 @@ absl::StatusOr<Json> Read(std::string_view text, int max_depth, bool keep) {
 // A string of printable ASCII without escapes, which stands for itself.
 bool IsPlainString(std::string_view text) {
   return text.size() >= 2 && text.front() == '"' && text.back() == '"' &&
-         std::ranges::all_of(text.substr(1, text.size() - 2),
-                             [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+         PlainPrefix(text.substr(1)) == text.size() - 2;
 }
 
 }  // namespace
 
 absl::Status CheckJson(std::string_view text, int max_depth) {
+  if (IsPlainJson(text, max_depth)) return absl::OkStatus();
   return Read(text, max_depth, /*keep=*/false).status();
 }
 
