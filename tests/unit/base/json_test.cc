@@ -96,6 +96,21 @@ TEST(Json, CheckingAndParsingAgree) {
   EXPECT_LT(accepted, texts.size() / 2);
 }
 
+// Most strings take a shorter way.
+TEST(Json, IsWrittenAsTheLibraryWritesIt) {
+  for (std::string_view text :
+       {"{}", "[]", "null", "[[],{},[{}]]",
+        R"({"a":{"b":[1,-2,3.5,1e30,true,false,null]},"c":"~ !"})",
+        R"(["\"","\\","\u0000\u001f\b\t\n\u007f","\u00e9\ud83d\ude00","/",""])",
+        R"({"":1,"\"":{"\n":[""]},"\u00e9":"x"})", "18446744073709551615"}) {
+    const Json value = *ParseJson(text);
+    EXPECT_EQ(DumpJson(value)->view(), std::string_view(value.dump())) << text;
+  }
+  for (const Json& bad : {JsonText("\xff"), Json{{"\xff", 1}}, Json{{"a", {"ok", "\xc3"}}}}) {
+    EXPECT_THAT(DumpJson(bad), StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
+  }
+}
+
 TEST(Json, RefusesAMemberTwiceInOneObjectOnly) {
   EXPECT_THAT(ParseJson(R"({"a":{"b":1},"b":[{"b":1},{"b":2}]})"), IsOk());
   for (std::string_view bad :
