@@ -71,7 +71,9 @@ Response Show(const HomeStore::Home& home) {
   if (home.kv != nullptr) {
     AddConnection(home, response);
   } else {
-    response.data["connection"] = "not set";
+    response.data["connection"] = home.unusable.ok()
+                                      ? base::Json("not set")
+                                      : JsonText(Cat("fail: ", home.unusable.message()));
   }
   return response;
 }
@@ -195,6 +197,9 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   if (wrapped.has_value()) RETURN_IF_ERROR(CheckWrapped(move.from->settings, changed, data));
   ASSIGN_OR_RETURN(move.to, homes.Prepare(std::move(changed)));
   move.force = data.Bool("force").value_or(false);
+  if (data.Has("take")) {
+    move.take = data.String("take") == "kv" ? Move::Take::kKv : Move::Take::kMount;
+  }
   move.reason = std::string(data.String("reason").value_or(""));
   RETURN_IF_ERROR(CheckReason(move.reason));
   if (wrapped.has_value()) {
@@ -249,10 +254,15 @@ std::vector<openbao::Field> Fields() {
            "token; read anew at each login."),
       Text("token", "An OpenBao token, renewed as long as it can be. Never shown again."),
       Text("reason", "Why, for the history. Plain text, never a secret."),
+      {.name = "take",
+       .type = FieldType::kString,
+       .description = "Into kv, when the secret and the mount hold different records: whose goes "
+                      "on. The keys of the other come to the end of its sets.",
+       .allowed = {"kv", "mount"}},
       {.name = "force",
        .type = FieldType::kBool,
-       .description = "Into kv: take the secret's record though the mount's is another. Into the "
-                      "mount: bring the newest version known here, if the secret can't be read."},
+       .description = "Into the mount: bring the newest version known here, if the secret can't "
+                      "be read."},
   };
   return fields;
 }
@@ -270,8 +280,9 @@ std::vector<openbao::Path> HomePaths(Mount& mount) {
       "and shown in versions as \"external\". Needed there: create, read and update on the data "
       "path, read on the metadata path; a read of this path says what is missing.\n\n"
       "To set type adopts: the KV secret's record with its history comes to be known here, or goes "
-      "home into the mount. If both hold a record, and not the same one, that is refused. What a "
-      "write leaves out stays as it was.\n\n"
+      "home into the mount. If both hold a record, and not the same one, take=kv or take=mount "
+      "says "
+      "whose goes on; without it that is refused. What a write leaves out stays as it was.\n\n"
       "Who may write here can send the record to a server of his own: this path needs the sudo "
       "capability. A stored credential is never sent to another address: that needs it anew.";
   path.fields = Fields();

@@ -30,6 +30,7 @@ std::vector<openbao::Path> ImportPaths(Mount& mount);
 std::vector<openbao::Path> KeysPaths(Mount& mount);
 std::vector<openbao::Path> ReadersPaths(Mount& mount);
 std::vector<openbao::Path> RecordPaths(Mount& mount);
+std::vector<openbao::Path> RepairPaths(Mount& mount);
 std::vector<openbao::Path> RollbackPaths(Mount& mount);
 std::vector<openbao::Path> RotatePaths(Mount& mount);
 std::vector<openbao::Path> StatusPaths(Mount& mount);
