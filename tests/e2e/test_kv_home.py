@@ -273,12 +273,12 @@ def test_what_the_runbook_overwrote_comes_back(mek: Mek, secret: Secret) -> None
     bao = mek.server
     good = secret.record()
     kid = good["current_kid"]
-    row = jose.seal_wrapped(consumers.load_all(good)["api-keys"].current(), b"a row")
+    row = jose.seal_wrapped(consumers.load_all(good)["api_keys"].current, b"a row")
     secret.put(good | {"private_jwks": good["keys"]})
-    overwritten = consumers.load_all(secret.record())["api-keys"]
+    overwritten = consumers.load_all(secret.record())["api_keys"]
     with pytest.raises(jose.CannotOpen):
         jose.open_with(overwritten.keys, row)
-    later = jose.seal_wrapped(overwritten.current(), b"a later row")
+    later = jose.seal_wrapped(overwritten.current, b"a later row")
     set_home(bao, *approle(bao))
     verified = bao.json("read", "mek/verify")["data"]
     assert verified["result"] == "fail"
@@ -291,12 +291,12 @@ def test_what_the_runbook_overwrote_comes_back(mek: Mek, secret: Secret) -> None
     assert not records.shows_secret(repaired.out + repaired.err, good)
     assert secret.version() == 3
     assert secret.record() == good
-    assert jose.open_with(consumers.load_all(secret.record())["api-keys"].keys, row) == b"a row"
+    assert jose.open_with(consumers.load_all(secret.record())["api_keys"].keys, row) == b"a row"
     assert bao.json("read", "mek/verify")["data"]["result"] == "ok"
     # What was sealed in between opens with the other key, which is still to be had.
-    between = consumers.load_all(mek.record(2))["api-keys"]
+    between = consumers.load_all(mek.record(2))["api_keys"]
     assert jose.open_with(between.keys, later) == b"a later row"
-    again = bao.cli("write", "mek/repair")
+    again = bao.cli("write", "-f", "mek/repair")
     assert again.rc == 2 and "there is nothing to repair" in again.err
 
 
