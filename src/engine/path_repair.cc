@@ -84,6 +84,9 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
     }
     ASSIGN_OR_RETURN(given, RecordOfBackup(*data.Object("backup")));
   }
+  const std::string came_from = given.has_value()    ? "of the backup"
+                                : number.has_value() ? Cat("of version ", *number)
+                                                     : "that was overwritten";
   std::set<mek::KeyRef> added;
   std::set<mek::KeyRef> replaced;
   const auto compute = [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
@@ -123,12 +126,11 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
     change.incoming = given.has_value();
     change.replaced = replaced;
     for (const mek::KeyRef& ref : replaced) {
-      change.warnings.push_back(
-          Cat("kid ", ref.kid,
-              " of private_jwks is the earlier key again; the one in its place "
-              "went to the archive. What readers (api-keys) sealed with that one since they loaded "
-              "it can't be opened with this record: seal it anew, or go back with repair "
-              "version=N"));
+      change.warnings.push_back(Cat(
+          "kid ", ref.kid, " of private_jwks is again the key ", came_from,
+          "; the one in its place went to the archive. What readers (api-keys) sealed with that "
+          "one can't be opened with this record: seal it anew, or go back with repair version=",
+          live->number));
     }
     return change;
   };
@@ -147,8 +149,9 @@ std::vector<openbao::Path> RepairPaths(Mount& mount) {
   path.pattern = "repair";
   path.synopsis = "Bring back keys that another hand took out of the record or overwrote.";
   path.description =
-      "For a record in a KV secret that was written by other hands: the runbook puts the keys of "
-      "keys over those of private_jwks, and NVCF's migration job can put a fresh record over all. "
+      "For a record in a KV secret that was written by other hands: the runbook puts the MEKs "
+      "over the payload keys of private_jwks, and NVCF's migration job can put a fresh record over "
+      "all. "
       "What goes that way is archived when it is seen, and verify says so. This brings it back, as "
       "one new version: a key that is gone to the end of its set, an overwritten one of "
       "private_jwks to its place. current_kid stays. With version=N or backup the keys of that "

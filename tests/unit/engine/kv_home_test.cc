@@ -580,7 +580,8 @@ TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedKeptAndRepaired) {
   EXPECT_EQ((*repaired)->data.at("replaced"),
             Json{base::JsonText(base::Cat("private_jwks ", kid))});
   EXPECT_FALSE((*repaired)->data.contains("added"));
-  EXPECT_THAT((*repaired)->warnings, ::testing::Contains(HasSubstr("is the earlier key again")));
+  EXPECT_THAT((*repaired)->warnings,
+              ::testing::Contains(HasSubstr("is again the key that was overwritten")));
   EXPECT_EQ(server_.current(), 7u);
   EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
   // The keys made meanwhile were mirrored, as the damaged record was.
