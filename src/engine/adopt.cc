@@ -41,6 +41,14 @@ void AddMarks(const mek::KeyMarks& more, mek::KeyMarks& marks) {
   marks.added.insert(more.added.begin(), more.added.end());
 }
 
+// What the other home answered, this version holds.
+void AddStamps(const std::vector<mek::RequestStamp>& stamps, std::uint64_t number,
+               mek::VersionDoc& doc) {
+  for (const mek::RequestStamp& stamp : stamps) {
+    if (!doc.AnswerTo(stamp.id).has_value()) doc.Stamp(stamp.id, number);
+  }
+}
+
 // `from`'s document as the version `number` of another home, in which none of its numbers mean
 // anything. `there`, if that home has a version: what its numbers mean stays known.
 mek::VersionDoc Adopted(mek::VersionDoc from, std::uint64_t number, const mek::VersionDoc* there,
@@ -54,17 +62,14 @@ mek::VersionDoc Adopted(mek::VersionDoc from, std::uint64_t number, const mek::V
   from.rotated_version = number;
   from.rolled_back_to.reset();
   from.deleted_versions.clear();
-  std::vector<mek::RequestStamp> stamps = std::move(from.requests);
+  const std::vector<mek::RequestStamp> stamps = std::move(from.requests);
   from.requests.clear();
   if (there != nullptr) {
     AddMarks(there->marks, from.marks);
     from.deleted_versions = there->deleted_versions;
     from.requests = there->requests;
   }
-  // What the other home answered, this version holds.
-  for (mek::RequestStamp& stamp : stamps) {
-    if (!from.AnswerTo(stamp.id).has_value()) from.Stamp(std::move(stamp.id), number);
-  }
+  AddStamps(stamps, number, from);
   if (!request.id.empty()) from.Stamp(request.id, number);
   return from;
 }
@@ -96,31 +101,33 @@ absl::StatusOr<std::vector<mek::SetKey>> WithoutRetired(Mount& mount, openbao::S
   return left;
 }
 
-// Both homes hold a record, and not the same: the one of `move.take`, with the other's keys.
-// Precondition: there is one in kv.
+// Both homes hold a record, and not the same: the one of `move.take`, with the other's keys, as the
+// version after the KV secret's. Precondition: both have a value.
 absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& request,
-                                       const Move& move, Version here,
+                                       const Move& move, const std::optional<Version>& here,
                                        const std::optional<Version>& there,
                                        std::vector<std::string>& warnings) {
   const bool takes_kv = move.take == Move::Take::kKv;
-  const mek::Record& taken = takes_kv ? there->doc.record : here.doc.record;
-  const mek::Record& other = takes_kv ? here.doc.record : there->doc.record;
+  const mek::Record& taken = takes_kv ? there->doc.record : here->doc.record;
+  const mek::Record& other = takes_kv ? here->doc.record : there->doc.record;
   std::vector<mek::SetKey> more = mek::KeysMissingIn(other, taken);
   if (!takes_kv) {
     ASSIGN_OR_RETURN(more,
-                     WithoutRetired(mount, *request.storage, std::move(more), here.doc.marks));
+                     WithoutRetired(mount, *request.storage, std::move(more), here->doc.marks));
   }
   ASSIGN_OR_RETURN(mek::Record record, mek::Restore(taken, more));
   Change change{.record = std::move(record), .operation = "adopt"};
   AddNewToReaders(*there, change);
   for (std::string& warning : change.warnings) warnings.push_back(std::move(warning));
-  if (takes_kv) {
-    change.marks = there->doc.marks;
-    AddMarks(here.doc.marks, *change.marks);
-    return NextDoc(there, std::move(change), request, move.reason, mount.Now());
+  change.marks = there->doc.marks;
+  AddMarks(here->doc.marks, *change.marks);
+  if (!takes_kv) {
+    change.stages = here->doc.staged_kid;
+    change.served_time = here->doc.scheduled_time;
   }
-  here.doc.record = std::move(change.record);
-  return Adopted(std::move(here.doc), there->number + 1, &there->doc, request, move, mount.Now());
+  mek::VersionDoc doc = NextDoc(there, std::move(change), request, move.reason, mount.Now());
+  AddStamps(here->doc.requests, there->number + 1, doc);
+  return doc;
 }
 
 absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Move& move,
@@ -157,8 +164,7 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   if (!request.id.empty() && there->doc.AnswerTo(request.id).has_value()) return absl::OkStatus();
   if (move.take == Move::Take::kNeither) return DifferentRecords(*here, *there);
   RETURN_IF_ERROR(mek::CheckNoConflict(there->doc.record, here->doc.record));
-  ASSIGN_OR_RETURN(const mek::VersionDoc doc,
-                   Joined(mount, request, move, *std::move(here), there, warnings));
+  ASSIGN_OR_RETURN(const mek::VersionDoc doc, Joined(mount, request, move, here, there, warnings));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());

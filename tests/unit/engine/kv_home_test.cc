@@ -701,9 +701,9 @@ TEST_F(KvHome, GoesBackWithTheRecordOfEitherHomeAndLosesNoKey) {
     const auto replayed = mount.Write("rotate", Json::object(), "in-kv");
     ASSERT_THAT(replayed, IsOk());
     EXPECT_EQ(replayed->at("version"), 2);
-    if (!takes_kv) {
-      EXPECT_EQ(mount.Write("rotate", Json::object(), "in-mount")->at("version"), 4);
-    }
+    EXPECT_EQ(mount.Write("rotate", Json::object(), "in-mount")->at("version"), 4);
+    const auto status = mount.Read("status");
+    EXPECT_EQ(Text(*status, "previous_kid"), CurrentKid(server.data(takes_kv ? 2 : 3)));
     EXPECT_EQ(server.current(), 4u);
   }
 }
