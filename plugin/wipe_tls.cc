@@ -42,10 +42,14 @@ grpc_slice __real_grpc_slice_split_head(grpc_slice* source, size_t size);
 grpc_slice __wrap_grpc_slice_split_head(grpc_slice* source, size_t size);
 
 // OpenSSL deciphers in its record buffer: it is to wipe what it has handed out (OpenSSL 3.0,
-// SSL_CTX_set_options(3)).
+// SSL_CTX_set_options(3)). And it is to free both record buffers while they are empty: there is a
+// connection for each mount, and most are idle.
 SSL* __wrap_SSL_new(SSL_CTX* context) {
   SSL* ssl = __real_SSL_new(context);
-  if (ssl != nullptr) SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
+  if (ssl != nullptr) {
+    SSL_set_options(ssl, SSL_OP_CLEANSE_PLAINTEXT);
+    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+  }
   return ssl;
 }
 

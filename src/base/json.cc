@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/json_scan.h"
 
 namespace base {
 namespace {
@@ -84,13 +86,59 @@ absl::StatusOr<Json> Read(std::string_view text, int max_depth, bool keep) {
 // A string of printable ASCII without escapes, which stands for itself.
 bool IsPlainString(std::string_view text) {
   return text.size() >= 2 && text.front() == '"' && text.back() == '"' &&
-         std::ranges::all_of(text.substr(1, text.size() - 2),
-                             [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
+         PlainPrefix(text.substr(1)) == text.size() - 2;
+}
+
+// About how long the text of a value is, so that it grows in one place.
+std::size_t TextSize(const Json& value) {
+  constexpr std::size_t kAround = 8;
+  if (const auto* text = value.get_ptr<const JsonString*>(); text != nullptr) {
+    return text->size() + kAround;
+  }
+  std::size_t size = kAround;
+  if (!value.is_structured()) return size;
+  // Names are short.
+  for (const Json& inner : value) size += kAround + TextSize(inner);
+  return size;
+}
+
+void DumpString(const JsonString& text, SecretBytes& out) {
+  if (PlainPrefix(text) != text.size()) return out.Append(Json(text).dump());
+  out.Append("\"");
+  out.Append(text);
+  out.Append("\"");
+}
+
+// What value.dump() is, where a string that stands for itself is not looked at by the character.
+void Dump(const Json& value, SecretBytes& out) {
+  std::string_view separator;
+  if (const auto* object = value.get_ptr<const Json::object_t*>(); object != nullptr) {
+    out.Append("{");
+    for (const auto& [name, inner] : *object) {
+      out.Append(std::exchange(separator, ","));
+      DumpString(name, out);
+      out.Append(":");
+      Dump(inner, out);
+    }
+    out.Append("}");
+  } else if (const auto* array = value.get_ptr<const Json::array_t*>(); array != nullptr) {
+    out.Append("[");
+    for (const Json& inner : *array) {
+      out.Append(std::exchange(separator, ","));
+      Dump(inner, out);
+    }
+    out.Append("]");
+  } else if (const auto* text = value.get_ptr<const JsonString*>(); text != nullptr) {
+    DumpString(*text, out);
+  } else {
+    out.Append(value.dump());
+  }
 }
 
 }  // namespace
 
 absl::Status CheckJson(std::string_view text, int max_depth) {
+  if (IsPlainJson(text, max_depth)) return absl::OkStatus();
   return Read(text, max_depth, /*keep=*/false).status();
 }
 
@@ -102,7 +150,10 @@ absl::StatusOr<Json> ParseJson(std::string_view text) {
 
 absl::StatusOr<SecretBytes> DumpJson(const Json& value) {
   try {
-    return SecretBytes(std::string_view(value.dump()));
+    SecretBytes text;
+    text.Reserve(TextSize(value));
+    Dump(value, text);
+    return text;
   } catch (const Json::exception&) {
     return absl::InternalError("a string to be written as JSON is not UTF-8");
   }

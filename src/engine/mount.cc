@@ -97,13 +97,20 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
 }
 
 void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next) {
-  std::erase_if(next.marks.added,
-                [&](const auto& added) { return !next.record.HasKidInBothSets(added.first); });
-  if (!live.has_value() || new_key) return;
-  for (const mek::Jwk& jwk : next.record.set(mek::Set::kKeys).keys()) {
-    const std::string& kid = jwk.kid();
-    if (next.record.HasKidInBothSets(kid) && !live->doc.record.HasKidInBothSets(kid)) {
-      next.marks.added.insert_or_assign(kid, next.created_time);
+  const bool notes = live.has_value() && !new_key;
+  if (!notes && next.marks.added.empty()) return;
+  const auto keys = next.record.set(mek::Set::kKeys).Index();
+  const auto private_jwks = next.record.set(mek::Set::kPrivateJwks).Index();
+  std::erase_if(next.marks.added, [&](const auto& added) {
+    return !keys.contains(added.first) || !private_jwks.contains(added.first);
+  });
+  if (!notes) return;
+  const auto live_keys = live->doc.record.set(mek::Set::kKeys).Index();
+  const auto live_private_jwks = live->doc.record.set(mek::Set::kPrivateJwks).Index();
+  for (const auto& [kid, jwk] : keys) {
+    if (private_jwks.contains(kid) &&
+        !(live_keys.contains(kid) && live_private_jwks.contains(kid))) {
+      next.marks.added.insert_or_assign(std::string(kid), next.created_time);
     }
   }
 }

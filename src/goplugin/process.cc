@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
+
 namespace goplugin {
 namespace {
 
@@ -62,6 +64,8 @@ void GiveLargeBlocksBack() {
   // Once set, the limit no longer grows with the blocks that are freed.
   mallopt(M_MMAP_THRESHOLD, kLargeBlock);
 }
+
+void LookForNoDeadlocks() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }
 
 void ForgetLibrarySettings() {
   std::vector<std::string> names;

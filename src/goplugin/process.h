@@ -25,6 +25,10 @@ absl::Status LockMemoryIfAsked(const Environment& environment);
 // blocks have come and gone, keeps them: after some requests of 31 MiB half a gigabyte, for good.
 void GiveLargeBlocksBack();
 
+// Debian builds Abseil as for debugging: each mutex looks for deadlocks whenever it is locked,
+// under one lock for the whole process, and all of gRPC's mutexes are Abseil's.
+void LookForNoDeadlocks();
+
 // The host's environment is inherited whole. Takes out what would steer our libraries: gRPC's
 // variables (traces that print payloads, cipher lists) and OpenSSL's configuration, which can load
 // code.

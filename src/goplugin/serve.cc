@@ -87,6 +87,7 @@ absl::Status Run(const ServeConfig& config, const Environment& environment, base
   RETURN_IF_ERROR(ForbidDumps());
   ForgetLibrarySettings();
   GiveLargeBlocksBack();
+  LookForNoDeadlocks();
   if (absl::Status status = LockMemoryIfAsked(environment); !status.ok()) {
     logger->Warn(base::ToStd(status.message()));
   }

@@ -3,7 +3,7 @@
 namespace goplugin {
 
 grpc::Status StdioService::StreamStdio(grpc::ServerContext* /*context*/,
-                                       const google::protobuf::Empty* /*request*/,
+                                       const plugin::Empty* /*request*/,
                                        grpc::ServerWriter<plugin::StdioData>* stream) {
   // Numbered before the host learns that the call has begun, so that its next one counts as later.
   std::uint64_t mine = 0;

@@ -17,7 +17,7 @@ class StdioService final : public plugin::GRPCStdio::Service {
  public:
   // Ends when Stop() is called or another call takes this one's place, so that no more than one
   // thread waits here.
-  grpc::Status StreamStdio(grpc::ServerContext* context, const google::protobuf::Empty* request,
+  grpc::Status StreamStdio(grpc::ServerContext* context, const plugin::Empty* request,
                            grpc::ServerWriter<plugin::StdioData>* stream) override;
 
   // Ends the stream, now and later.

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 
+#include "base/json_scan.h"
+
 namespace mek {
 namespace {
 
@@ -14,9 +16,6 @@ constexpr std::array<bool, 256> ClassOf(Predicate predicate) {
   return of;
 }
 
-// Within a string: what needs no second look.
-constexpr std::array<bool, 256> kPlain =
-    ClassOf([](std::size_t c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; });
 // Within an object or array: what neither begins a string nor changes the depth.
 constexpr std::array<bool, 256> kInner =
     ClassOf([](std::size_t c) { return c != '"' && c != '{' && c != '}' && c != '[' && c != ']'; });
@@ -40,14 +39,14 @@ class Cursor {
   void SkipSpace() {
     while (Peek() == ' ' || Peek() == '\t' || Peek() == '\n' || Peek() == '\r') ++at_;
   }
-  // Past the characters of one class (kPlain, kInner).
-  void SkipAll(const std::array<bool, 256>& of) {
-    while (at_ < text_.size() && of[static_cast<unsigned char>(text_[at_])]) ++at_;
+  void SkipInner() {
+    while (at_ < text_.size() && kInner[static_cast<unsigned char>(text_[at_])]) ++at_;
   }
+  void SkipPlain() { at_ += base::PlainPrefix(text_.substr(at_)); }
   // Past the string that starts here.
   void SkipString() {
     Advance(1);
-    for (SkipAll(kPlain); !AtEnd() && Peek() != '"'; SkipAll(kPlain)) {
+    for (SkipPlain(); !AtEnd() && Peek() != '"'; SkipPlain()) {
       Advance(Peek() == '\\' ? 2 : 1);
     }
     Advance(1);
@@ -72,7 +71,7 @@ std::string_view SkipValue(Cursor& cursor) {
     } else if (depth > 0) {
       if (c == '}' || c == ']') --depth;
       cursor.Advance(1);
-      if (depth > 0) cursor.SkipAll(kInner);
+      if (depth > 0) cursor.SkipInner();
     } else {
       while (!cursor.AtEnd() &&
              std::string_view(",:]} \t\n\r").find(cursor.Peek()) == std::string_view::npos) {
@@ -97,6 +96,7 @@ std::vector<RawMember> Members(std::string_view text) {
   Cursor cursor(text);
   cursor.SkipSpace();
   if (!cursor.Skip('{')) return members;
+  members.reserve(8);
   do {
     cursor.SkipSpace();
     const std::string_view name = SkipValue(cursor);

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <unordered_set>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "base/base64.h"
 #include "base/status_macros.h"
@@ -54,7 +54,7 @@ absl::StatusOr<KeySet> KeySet::Parse(Set set, std::string_view base64_field) {
   result.prefix_ = base::SecretBytes(text.substr(0, end));
   result.keys_.reserve(elements.size());
   result.gaps_.reserve(elements.size());
-  std::unordered_set<std::string> kids;
+  absl::flat_hash_set<absl::string_view> kids;  // which the keys hold
   kids.reserve(elements.size());
   for (std::size_t i = 0; i < elements.size(); ++i) {
     const std::size_t start = offset(elements[i].data());

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <string_view>
-#include <unordered_map>
 
+#include "absl/container/flat_hash_map.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "mek/document.h"
@@ -90,11 +90,11 @@ std::optional<std::string> PartlyMirrored(const Record& record) {
 }
 
 std::optional<std::string> RepeatedKeys(const Record& record) {
-  std::unordered_map<std::string_view, const Jwk*> first_with;
+  absl::flat_hash_map<absl::string_view, const Jwk*> first_with;
   std::vector<std::string> repeated;
   for (const Set set : kSets) {
     for (const Jwk& jwk : record.set(set).keys()) {
-      const auto [at, fresh] = first_with.emplace(jwk.key().view(), &jwk);
+      const auto [at, fresh] = first_with.emplace(base::ToAbsl(jwk.key().view()), &jwk);
       if (fresh || at->second->kid() == jwk.kid()) continue;
       AddOnce(repeated, at->second->kid());
       AddOnce(repeated, jwk.kid());

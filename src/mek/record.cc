@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <unordered_set>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -73,7 +73,7 @@ base::SecretBytes ReplacePayloadKid(std::string_view mapping, std::string_view k
 }
 
 absl::Status CheckUnique(const KeySet& set) {
-  std::unordered_set<std::string_view> kids;
+  absl::flat_hash_set<absl::string_view> kids;
   for (const Jwk& jwk : set.keys()) {
     if (!kids.insert(jwk.kid()).second) {
       return Refuse(Cat(SetName(set.set()), " would hold kid ", jwk.kid(), " twice"));

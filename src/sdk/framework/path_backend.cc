@@ -37,8 +37,6 @@ const base::Json& Parameters(const Request& request, const PathOperation& operat
 PathBackend::PathBackend(Config config, SystemView& system)
     : config_(std::move(config)), system_(system) {}
 
-absl::Status PathBackend::Initialize(Storage&) { return IsStandby().status(); }
-
 absl::StatusOr<bool> PathBackend::IsStandby() {
   if (const Standby known = standby_.load(); known != Standby::kUnknown) {
     return known == Standby::kYes;

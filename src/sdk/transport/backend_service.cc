@@ -1,5 +1,6 @@
 #include "sdk/transport/backend_service.h"
 
+#include <grpcpp/channel.h>
 #include <grpcpp/server_context.h>
 
 #include <exception>
@@ -115,6 +116,8 @@ grpc::Status BackendService::Setup(grpc::ServerContext* context, const pb::Setup
                   {{"error", std::string(channel.status().message())}});
     return {grpc::StatusCode::UNAVAILABLE, std::string(channel.status().message())};
   }
+  // Connects while the host sets the mount up, so that its first request need not wait for TLS.
+  (*channel)->GetState(/*try_to_connect=*/true);
   auto instance = std::make_shared<Instance>(*channel);
   BackendConfig config;
   config.logger = &logger_;

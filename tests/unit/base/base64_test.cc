@@ -44,8 +44,25 @@ TEST(Base64Url, IsUnpaddedAndHasItsOwnAlphabet) {
   }
 }
 
+TEST(Base64, RefusesEveryOtherCharacterAtEveryPlace) {
+  constexpr std::string_view kCommon =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  const auto both = [](auto decode, std::string text, std::size_t at, std::string_view alphabet) {
+    for (int byte = 0; byte < 256; ++byte) {
+      text[at] = static_cast<char>(byte);
+      const bool known = alphabet.find(text[at]) != std::string_view::npos;
+      EXPECT_EQ(decode(text).ok(), known) << "byte " << byte << " at " << at;
+    }
+  };
+  for (std::size_t at = 0; at < 5; ++at) {
+    both(Base64Decode, "AAAAAA==", at, std::string(kCommon) + "+/");
+    both(Base64UrlDecode, "AAAAAA", at, std::string(kCommon) + "-_");
+  }
+}
+
 TEST(Base64Url, RoundTripsEveryLength) {
   std::string bytes;
+  EXPECT_EQ(Base64Decode("")->view(), "");
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(Base64UrlDecode(Base64UrlEncode(bytes).view())->view(), bytes);
     bytes.push_back(static_cast<char>(i * 37));

@@ -44,6 +44,73 @@ TEST(Json, AStringIsTheSameAloneAndWithinAValue) {
   EXPECT_EQ(good, 7u + 94u);
 }
 
+// CheckJson knows a shorter way for what is usual.
+TEST(Json, CheckingAndParsingAgree) {
+  const std::string good =
+      R"( {"kid" : "a-\"b\\c\/","n":[ -10, 0,123456789012345678 ,[],{}],"t":true,"f":false,"z":null,)"
+      R"("inner":{"kid":"~ !","x":{"kid":1}}} )";
+  ASSERT_THAT(CheckJson(good), IsOk());
+  std::vector<std::string> texts = {"",
+                                    " ",
+                                    "1",
+                                    "01",
+                                    "-",
+                                    "-0",
+                                    "1.5",
+                                    "1e3",
+                                    "1E400",
+                                    "nul",
+                                    "{}}",
+                                    R"(["\u0041"])",
+                                    R"(["\u00"])",
+                                    R"({"a":1,"\u0061":2})",
+                                    R"({"a":1,"a":2})",
+                                    R"([{"a":1},{"a":2}])",
+                                    R"({"a":{"a":1}})",
+                                    R"({"a":{"b":1},"b":2,"a":3})",
+                                    "[1,]",
+                                    "{\"a\":1,}",
+                                    "[1 2]",
+                                    "\xef\xbb\xbf{}",
+                                    "9223372036854775808",
+                                    "[18446744073709551616]",
+                                    "\"\xc3\xa9\"",
+                                    "\"\xff\""};
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    texts.push_back(good.substr(0, at));
+    texts.push_back(good.substr(0, at) + good.substr(at + 1));
+    for (const char byte :
+         std::string_view("\0\x1f\t\n \"\\,:[]{}-+.019eEunkt/~\x7f\x80\xff", 31)) {
+      texts.push_back(good);
+      texts.back()[at] = byte;
+    }
+  }
+  std::size_t accepted = 0;
+  for (const std::string& text : texts) {
+    const absl::Status checked = CheckJson(text);
+    const absl::Status parsed = ParseJson(text).status();
+    ASSERT_EQ(checked, parsed) << text;
+    accepted += checked.ok() ? 1 : 0;
+  }
+  EXPECT_GT(accepted, 500u);
+  EXPECT_LT(accepted, texts.size() / 2);
+}
+
+// Most strings take a shorter way.
+TEST(Json, IsWrittenAsTheLibraryWritesIt) {
+  for (std::string_view text :
+       {"{}", "[]", "null", "[[],{},[{}]]",
+        R"({"a":{"b":[1,-2,3.5,1e30,true,false,null]},"c":"~ !"})",
+        R"(["\"","\\","\u0000\u001f\b\t\n\u007f","\u00e9\ud83d\ude00","/",""])",
+        R"({"":1,"\"":{"\n":[""]},"\u00e9":"x"})", "18446744073709551615"}) {
+    const Json value = *ParseJson(text);
+    EXPECT_EQ(DumpJson(value)->view(), std::string_view(value.dump())) << text;
+  }
+  for (const Json& bad : {JsonText("\xff"), Json{{"\xff", 1}}, Json{{"a", {"ok", "\xc3"}}}}) {
+    EXPECT_THAT(DumpJson(bad), StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
+  }
+}
+
 TEST(Json, RefusesAMemberTwiceInOneObjectOnly) {
   EXPECT_THAT(ParseJson(R"({"a":{"b":1},"b":[{"b":1},{"b":2}]})"), IsOk());
   for (std::string_view bad :

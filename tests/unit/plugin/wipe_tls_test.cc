@@ -191,6 +191,7 @@ TEST_F(WipeTls, OpensslIsToldToWipeWhatItHandedOut) {
   SSL* ssl = __wrap_SSL_new(context);
   ASSERT_NE(ssl, nullptr);
   EXPECT_NE(SSL_get_options(ssl) & SSL_OP_CLEANSE_PLAINTEXT, 0u);
+  EXPECT_NE(SSL_get_mode(ssl) & SSL_MODE_RELEASE_BUFFERS, 0u);
   SSL_free(ssl);
   SSL_CTX_free(context);
 }
