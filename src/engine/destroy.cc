@@ -143,7 +143,7 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
               if (other.has_value()) RETURN_IF_ERROR(FinishHeld(mount, storage, *other));
               RETURN_IF_ERROR(Remember(storage, kid));
             }
-            change.warnings.push_back(
+            change.warnings.emplace_back(
                 "what was sealed with this key, and not sealed anew, can't be opened any more. "
                 "Snapshots and backups of the server still hold it");
             return change;
