@@ -162,7 +162,7 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
               unfinished.insert(kid);
               RETURN_IF_ERROR(Remember(storage, unfinished));
             }
-            change.warnings.push_back(
+            change.warnings.emplace_back(
                 "what was sealed with this key, and not sealed anew, can't be opened any more. "
                 "Snapshots and backups of the server still hold it");
             return change;

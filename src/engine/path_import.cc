@@ -18,7 +18,6 @@ using base::JsonString;
 using openbao::FieldData;
 using openbao::FieldType;
 using openbao::Request;
-using openbao::Response;
 
 constexpr std::string_view kRecordFields[] = {"keys", "current_kid", "jwe_mapping", "private_jwks"};
 

@@ -107,7 +107,7 @@ absl::Status Tick(Mount& mount, const openbao::Request& tick) {
   const openbao::Request request = OwnRequest(tick);
   absl::Status first;
   // With a home that can't be reached nothing of the rest can be done.
-  const absl::Status caught_up = CatchUp(mount, request);
+  absl::Status caught_up = CatchUp(mount, request);
   if (absl::IsUnavailable(caught_up)) return caught_up;
   first.Update(caught_up);
   first.Update(FinishDestroying(mount, request));

@@ -22,7 +22,6 @@ namespace {
 using base::Json;
 using openbao::Operation;
 using ::testing::AllOf;
-using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;

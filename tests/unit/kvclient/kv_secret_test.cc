@@ -17,7 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing_support::FakeKvServer;
-using ::testing_support::IsOk;
 using ::testing_support::IsOkAndHolds;
 using ::testing_support::KvFault;
 using ::testing_support::StatusIs;
