@@ -24,7 +24,7 @@ using base::Json;
 constexpr std::size_t kMaxJwt = 64 << 10;
 // After a renewal that failed while the token is still good.
 constexpr absl::Duration kTryAgain = absl::Seconds(30);
-// A refusal leads to no new login before this.
+// A refusal leads to no new login so soon after another one did.
 constexpr absl::Duration kBetweenLogins = absl::Minutes(1);
 constexpr absl::Duration kRevoking = absl::Seconds(1);
 
@@ -262,7 +262,8 @@ Client::Token Client::Token::Clone() const {
           .expires_at = expires_at,
           .life = life,
           .renewable = renewable,
-          .logged_in = logged_in};
+          .logged_in = logged_in,
+          .after_refusal = after_refusal};
 }
 
 absl::StatusOr<Client::SharedToken> Client::GoodToken() {
@@ -287,12 +288,13 @@ absl::StatusOr<Client::SharedToken> Client::AnotherToken(const SharedToken& refu
     absl::MutexLock lock(&mutex_);
     if (token_ != refused && token_ != nullptr) return token_;
   }
-  // A new one of the same role may do no more than one that was just got.
+  // One of the same role may do no more than one that was got for this a moment ago.
   if (!refused->logged_in.has_value() ||
-      clock_->Monotonic() - *refused->logged_in < kBetweenLogins) {
+      (refused->after_refusal && clock_->Monotonic() - *refused->logged_in < kBetweenLogins)) {
     return SharedToken();
   }
   ASSIGN_OR_RETURN(Token token, LogIn());
+  token.after_refusal = true;
   return Keep(std::move(token), refused);
 }
 
@@ -396,6 +398,7 @@ absl::StatusOr<Client::Token> Client::Renew(const Token& old) {
   if (auth == nullptr) return ToStatus(reply, "the token can't be renewed");
   Token token = TokenOf(old.value.Clone(), *auth, "lease_duration");
   token.logged_in = old.logged_in;
+  token.after_refusal = old.after_refusal;
   // A shorter life than before is what is left of the longest that it may have.
   token.renewable = settings_.auth_method == AuthMethod::kToken || token.life >= old.life;
   return token;

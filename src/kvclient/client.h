@@ -77,6 +77,7 @@ class Client {
     absl::Duration life = absl::InfiniteDuration();          // as it was got or renewed
     bool renewable = false;                                  // by itself, without a login
     std::optional<absl::Duration> logged_in = std::nullopt;  // when; of a token of our own
+    bool after_refusal = false;                              // got since the one before was refused
 
     Token Clone() const;
   };

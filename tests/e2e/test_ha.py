@@ -209,7 +209,7 @@ def test_the_record_in_kv_survives_its_active_nodes(cluster: Cluster) -> None:
     """The home is a KV secret of the same cluster: what the nodes' plugins write there is forwarded, cut off
     and repeated with the nodes."""
     random_ = seeded("kv home")
-    for event in [step_down, kill, step_down] * rounds(1, 10):
+    for event in [step_down, kill] * rounds(1, 10):
         leader = cluster.leader()
         secret = lay_out(leader, "good_bootstrapped")
         leader.http("POST", f"{KV}/metadata/{SECRET}", {"max_versions": 1000}).ok()

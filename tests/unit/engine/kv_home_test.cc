@@ -208,7 +208,7 @@ TEST_F(KvHome, NoFaultOfTheWriteRotatesTwice) {
     for (const bool restarts : {false, true}) {
       SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), restarts ? ", restart" : ""));
       const std::string id = absl::StrCat("id-", version);
-      mount_.clock().Advance(absl::Minutes(1));  // a 403 leads to no new login before
+      mount_.clock().Advance(absl::Minutes(1));  // a 403 leads to a login once a minute
       server_.set_plan(OnWrites(fault));
       const auto first = Rotate(Json::object(), id);
       server_.set_plan(nullptr);
@@ -850,7 +850,7 @@ TEST_F(KvHome, ASlowServerTakesNoMoreThanTheTimeOfOneOperation) {
   const absl::Time began = absl::Now();
   EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in time")));
   EXPECT_LT(absl::Now() - began, absl::Milliseconds(5700));
-  EXPECT_EQ(server_.CallsTo("POST "), 0);
+  EXPECT_EQ(server_.CallsTo(base::Cat("POST ", kDataPath)), 0);
   server_.set_delay(absl::ZeroDuration());
   EXPECT_EQ(server_.current(), 1u);
   EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
@@ -919,6 +919,7 @@ TEST_F(KvHome, APolicyThatCannotBeAskedForIsNoFailure) {
     return call.path == "sys/capabilities-self" ? KvFault::kForbidden : KvFault::kNone;
   });
   ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Read("config/home"), IsOk());
   mount_.clock().Advance(absl::Minutes(2));
   server_.set_plan([](const FakeKvServer::Call& call) {
     return call.path == "sys/capabilities-self" ? KvFault::kForbidden : KvFault::kNone;
