@@ -227,11 +227,19 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
 }
 
 // The same secret by another way, or another one that is the same by now.
-absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Move& move) {
-  ASSIGN_OR_RETURN(const std::optional<Version> there, move.to->kv->Live(storage));
+absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Move& move,
+                          std::vector<std::string>& warnings) {
   if (move.from->settings.connection.NamesSameSecret(move.to->settings.connection)) {
+    // Credentials that are refused don't take the place of others. Else the record may be in a bad
+    // way, or out of reach for now, and needs them the more.
+    const absl::Status login = move.to->kv->secret().client().CheckLogin();
+    if (absl::IsFailedPrecondition(login)) return login;
+    if (const absl::Status read = move.to->kv->Live(storage).status(); !read.ok()) {
+      warnings.push_back(Cat("set, though the record can't be read now: ", read.message()));
+    }
     return absl::OkStatus();
   }
+  ASSIGN_OR_RETURN(const std::optional<Version> there, move.to->kv->Live(storage));
   ASSIGN_OR_RETURN(const std::optional<Version> known, move.to->kv->NewestCopy(storage));
   const bool same = there.has_value() && known.has_value() && there->number == known->number &&
                     SameRecord(there->doc.record, known->doc.record);
@@ -250,7 +258,7 @@ absl::Status MoveHome(Mount& mount, const openbao::Request& request, const Move&
   const bool from_kv = move.from->settings.in_kv;
   const bool to_kv = move.to->settings.in_kv;
   if (from_kv && to_kv) {
-    RETURN_IF_ERROR(MoveWithinKv(*request.storage, mount.records(), move));
+    RETURN_IF_ERROR(MoveWithinKv(*request.storage, mount.records(), move, warnings));
   } else if (to_kv) {
     RETURN_IF_ERROR(MoveIntoKv(mount, request, move, warnings));
   } else if (from_kv) {

@@ -24,9 +24,11 @@ constexpr std::uint64_t kSchema = 1;
 struct TextSetting {
   std::string_view name;
   std::string Settings::*member;
+  bool is_newer = false;  // not in what versions before it wrote; written only if it is set
 };
 constexpr std::array kTexts{TextSetting{"address", &Settings::address},
                             TextSetting{"ca_cert", &Settings::ca_cert},
+                            TextSetting{"tls_server_name", &Settings::tls_server_name, true},
                             TextSetting{"namespace", &Settings::name_space},
                             TextSetting{"mount", &Settings::mount},
                             TextSetting{"path", &Settings::path},
@@ -43,17 +45,18 @@ constexpr std::array kSecrets{SecretSetting{"secret_id", &Settings::secret_id},
                               SecretSetting{"token", &Settings::token}};
 
 absl::StatusOr<HomeSettings> Parse(std::string_view text) {
-  ASSIGN_OR_RETURN(
-      const base::Json document,
-      mek::ReadDocument(kKey, kSchema,
-                        {"type", "address", "ca_cert", "namespace", "mount", "path", "auth_method",
-                         "auth_mount", "role_id", "role", "jwt_path", "secret_id", "token"},
-                        text));
+  ASSIGN_OR_RETURN(const base::Json document,
+                   mek::ReadDocument(kKey, kSchema,
+                                     {"type", "address", "ca_cert", "tls_server_name", "namespace",
+                                      "mount", "path", "auth_method", "auth_mount", "role_id",
+                                      "role", "jwt_path", "secret_id", "token"},
+                                     text));
   HomeSettings settings;
   ASSIGN_OR_RETURN(const std::string type, mek::ReadString(kKey, document, "type"));
   if (type != "mount" && type != "kv") return mek::Damaged(kKey, "type has no known value");
   settings.in_kv = type == "kv";
   for (const TextSetting& setting : kTexts) {
+    if (setting.is_newer && !mek::HasMember(document, setting.name)) continue;
     ASSIGN_OR_RETURN(settings.connection.*setting.member,
                      mek::ReadString(kKey, document, setting.name));
   }
@@ -73,7 +76,9 @@ absl::StatusOr<base::SecretBytes> Serialize(const HomeSettings& settings) {
   base::Json body = base::Json::object();
   body["type"] = base::JsonText(settings.type());
   for (const TextSetting& setting : kTexts) {
-    body[base::JsonString(setting.name)] = base::JsonText(settings.connection.*setting.member);
+    const std::string& text = settings.connection.*setting.member;
+    if (setting.is_newer && text.empty()) continue;
+    body[base::JsonString(setting.name)] = base::JsonText(text);
   }
   body["auth_method"] = base::JsonText(kvclient::AuthMethodName(settings.connection.auth_method));
   for (const SecretSetting& setting : kSecrets) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/kv_time.h"
 #include "engine/mount.h"
 #include "engine/version_name.h"
 #include "mek/rotation.h"
@@ -259,6 +260,7 @@ absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
 
 absl::Status KvStore::Settle(std::uint64_t number, const mek::VersionDoc& doc,
                              const absl::Status& why) {
+  const kvclient::Allowance more = kvclient::Allowance::AtLeast(kSettleTime);
   absl::StatusOr<std::optional<kvclient::SecretVersion>> there = secret_->Read(0);
   if (there.ok() && there->has_value() && (*there)->number > number) there = secret_->Read(number);
   if (!there.ok()) return MaybeDone(number, why);

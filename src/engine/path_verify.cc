@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/destroy.h"
@@ -195,6 +196,23 @@ Finding CheckSettings(Mount& mount, openbao::Storage& storage, const mek::Versio
   return Ok(kCheck, "settings, acknowledgements and readers can be read");
 }
 
+// KV deletes no version by itself, or it would in time be the live one.
+std::optional<Finding> CheckKept(Mount& mount, openbao::Storage& storage) {
+  constexpr char kCheck[] = "storage.kv_keeps_versions";
+  const auto home = mount.records().Current(storage);
+  if (!home.ok() || !(*home)->settings.in_kv) return std::nullopt;
+  kvclient::KvSecret& secret = (*home)->kv->secret();
+  const auto metadata = secret.ReadMetadata();
+  if (!metadata.ok()) return Fail(kCheck, metadata.status());
+  if (!metadata->has_value()) return std::nullopt;
+  const auto deletions = secret.SelfDeletions(**metadata, mount.Now());
+  if (!deletions.ok()) return Fail(kCheck, deletions.status());
+  if (!deletions->empty()) {
+    return Finding{kCheck, Finding::Level::kWarn, absl::StrJoin(*deletions, ". ")};
+  }
+  return Ok(kCheck, "KV deletes no version by itself");
+}
+
 Finding CheckStaged(const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.staged_key_last";
   if (!live.staged_kid.has_value()) return Ok(kCheck, "no key is staged");
@@ -236,6 +254,9 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   std::vector<mek::ArchivedKey> archived;
   findings.push_back(CheckArchive(mount, storage, archived));
   findings.push_back(CheckSettings(mount, storage, has_record ? &(*live)->doc : nullptr));
+  if (auto kept = CheckKept(mount, storage); kept.has_value()) {
+    findings.push_back(*std::move(kept));
+  }
   if (has_record) {
     findings.push_back(CheckNothingLost(stored.keys, archived, (*live)->doc));
     findings.push_back(CheckExternal(archived, (*live)->doc));

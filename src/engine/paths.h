@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/kv_time.h"
 #include "engine/mount.h"
 #include "sdk/framework/path.h"
 
@@ -20,6 +21,7 @@ using Answer = absl::StatusOr<std::optional<openbao::Response>>;
 inline openbao::Handler Bind(Mount& mount, Answer (*handler)(Mount&, const openbao::Request&,
                                                              const openbao::FieldData&)) {
   return [&mount, handler](const openbao::Request& request, const openbao::FieldData& data) {
+    const kvclient::Allowance allowance = KvAllowance(request);
     return handler(mount, request, data);
   };
 }

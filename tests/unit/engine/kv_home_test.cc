@@ -207,6 +207,7 @@ TEST_F(KvHome, NoFaultOfTheWriteRotatesTwice) {
     for (const bool restarts : {false, true}) {
       SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), restarts ? ", restart" : ""));
       const std::string id = absl::StrCat("id-", version);
+      mount_.clock().Advance(absl::Minutes(1));  // a 403 leads to a login once a minute
       server_.set_plan(OnWrites(fault));
       const auto first = Rotate(Json::object(), id);
       server_.set_plan(nullptr);
@@ -837,6 +838,147 @@ TEST_F(KvHome, WithoutTheServerNothingChangesAndReadersDontWaitForWriters) {
   EXPECT_EQ(server_.current(), 1u);
   ASSERT_THAT(Rotate(), IsOk());
   EXPECT_EQ(server_.current(), 2u);
+}
+
+// One operation's talk with the server takes five seconds in all, however the server spreads its
+// slowness.
+TEST_F(KvHome, ASlowServerTakesNoMoreThanTheTimeOfOneOperation) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(nullptr);
+  server_.set_delay(absl::Seconds(3));  // each call is answered within an exchange's own time
+  const absl::Time began = absl::Now();
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in time")));
+  EXPECT_LT(absl::Now() - began, absl::Milliseconds(5700));
+  EXPECT_EQ(server_.CallsTo(base::Cat("POST ", kDataPath)), 0);
+  server_.set_delay(absl::ZeroDuration());
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  ASSERT_THAT(Rotate(), IsOk());
+}
+
+TEST_F(KvHome, AWriteThatIsAnsweredTooLateIsStillSettled) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kSlowAfter));
+  const absl::Time began = absl::Now();
+  const auto rotated = Rotate();
+  EXPECT_LT(absl::Now() - began, absl::Milliseconds(6700));
+  ASSERT_THAT(rotated, IsOk());
+  EXPECT_EQ(rotated->at("version"), 2);
+  EXPECT_EQ(server_.current(), 2u);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+}
+
+TEST_F(KvHome, ARequestWhoseCallerGoesEndsSoonAndIsKnownForWhatItDid) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const auto rotate_and_go = [&](FakeKvServer::Plan plan, std::string_view when,
+                                 const std::string& id) {
+    server_.set_plan(std::move(plan));
+    absl::StatusOr<Json> rotated = Json();
+    const absl::Time began = absl::Now();
+    std::thread writer([&] { rotated = Rotate(Json::object(), id); });
+    while (server_.CallsTo(when) == 0) absl::SleepFor(absl::Milliseconds(5));
+    mount_.context().cancelled = true;
+    writer.join();
+    EXPECT_LT(absl::Now() - began, absl::Seconds(3));
+    server_.set_plan(nullptr);
+    mount_.context().cancelled = false;
+    return rotated;
+  };
+  // At its first read: nothing was begun.
+  EXPECT_FALSE(
+      rotate_and_go([](const FakeKvServer::Call&) { return KvFault::kSlow; }, "GET ", "id-0").ok());
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  // At its write, which lands: it is given a moment, and settled without the caller.
+  const std::string write = base::Cat("POST ", kDataPath);
+  const auto landed = rotate_and_go(OnWrites(KvFault::kSlowAfter), write, "id-1");
+  ASSERT_THAT(landed, IsOk());
+  EXPECT_EQ(landed->at("version"), 2);
+  // At its write, which never lands as far as anybody can tell: that is not called refused.
+  const auto unknown = rotate_and_go(OnWrites(KvFault::kSlow), write, "id-2");
+  EXPECT_THAT(unknown, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known whether")));
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(1));
+  const auto again = Rotate(Json::object(), "id-2");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->at("version"), 3);
+  EXPECT_EQ(server_.current(), 3u);
+}
+
+TEST_F(KvHome, WhatIsTooLargeForTheServerIsSaidSo) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kTooLarge));
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kResourceExhausted,
+                                 AllOf(HasSubstr("413"), HasSubstr("Nothing was changed"))));
+  server_.set_plan(nullptr);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+}
+
+TEST_F(KvHome, APolicyThatCannotBeAskedForIsNoFailure) {
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path == "sys/capabilities-self" ? KvFault::kForbidden : KvFault::kNone;
+  });
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Read("config/home"), IsOk());
+  mount_.clock().Advance(absl::Minutes(2));
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path == "sys/capabilities-self" ? KvFault::kForbidden : KvFault::kNone;
+  });
+  const auto read = mount_.Call(Operation::kRead, "config/home");
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ((*read)->data.at("connection"), "ok");
+  EXPECT_FALSE((*read)->data.contains("missing_capabilities"));
+  EXPECT_THAT((*read)->warnings, ::testing::Contains(HasSubstr("refuses sys/capabilities-self")));
+  EXPECT_EQ(server_.CallsTo("login"), 0);
+}
+
+TEST_F(KvHome, ItIsSaidThatKvWillDeleteTheRecordByItself) {
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_THAT(Verified(), HasSubstr(R"("storage.kv_keeps_versions":"ok: )"));
+  server_.set_delete_version_after("1h0m0s", "0s");
+  EXPECT_THAT(Verified(),
+              AllOf(HasSubstr(R"("result":"warn")"),
+                    HasSubstr(R"("storage.kv_keeps_versions":"warn: delete_version_after of the )"),
+                    HasSubstr("the live record too")));
+  const auto read = mount_.Call(Operation::kRead, "config/home");
+  ASSERT_THAT(read, IsOk());
+  EXPECT_THAT((*read)->warnings,
+              ::testing::Contains(HasSubstr("delete_version_after of the KV secret is 1h:")));
+}
+
+TEST_F(KvHome, ANameForTlsIsKeptAndShown) {
+  FakeKvServer server;
+  server.Put(TestMount::RecordOf("good_bootstrapped"));
+  const std::string ca = server.UseTls("DNS:openbao.vault.svc");
+  Json data{{"address", base::JsonText(server.address())}, {"ca_cert", base::JsonText(ca)}};
+  EXPECT_FALSE(SetHome(data).ok());
+  EXPECT_EQ(mount_.Read("config/home")->at("tls_server_name"), "");
+  data["tls_server_name"] = "openbao.vault.svc";
+  ASSERT_THAT(SetHome(data), IsOk());
+  mount_.Restart();
+  const auto home = mount_.Read("config/home");
+  ASSERT_THAT(home, IsOk());
+  EXPECT_EQ(home->at("tls_server_name"), "openbao.vault.svc");
+  EXPECT_EQ(home->at("connection"), "ok");
+  EXPECT_THAT(mount_.Write("config/home", Json{{"tls_server_name", "other"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("secret_id: expected")));
+}
+
+TEST_F(KvHome, CredentialsCanBeChangedWhileTheRecordCannotBeRead) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.Delete(1, /*destroy=*/false);
+  Json data{{"address", base::JsonText(absl::StrCat(server_.address(), "/"))},
+            {"secret_id", "wrong"}};
+  EXPECT_THAT(mount_.Write("config/home", data),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("login")));
+  data["secret_id"] = "secret-1";
+  for (const bool reachable : {true, false}) {
+    if (!reachable) server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kSealed; });
+    const auto set = mount_.Call(Operation::kUpdate, "config/home", data);
+    ASSERT_THAT(set, IsOk());
+    EXPECT_THAT((*set)->warnings,
+                ::testing::Contains(HasSubstr("set, though the record can't be read now")));
+    EXPECT_EQ((*set)->data.at("address"), absl::StrCat(server_.address(), "/"));
+  }
 }
 
 TEST_F(KvHome, AStandbyWritesNothing) {

@@ -455,16 +455,17 @@ TEST_F(Paths, HelpCoversEveryPath) {
     EXPECT_TRUE(absl::StrContains(Text(root.at("help")), relative.substr(0, relative.find('{'))))
         << relative;
   }
-  EXPECT_EQ(paths.at("/rotate")
-                .at("post")
-                .at("requestBody")
-                .at("content")
-                .at("application/json")
-                .at("schema")
-                .at("properties")
-                .at("cas")
-                .at("type"),
-            "integer");
+  const auto parameters = [&](const char* path) -> const Json& {
+    return paths.at(path)
+        .at("post")
+        .at("requestBody")
+        .at("content")
+        .at("application/json")
+        .at("schema")
+        .at("properties");
+  };
+  EXPECT_EQ(parameters("/rotate").at("cas").at("type"), "integer");
+  EXPECT_EQ(parameters("/config/home").at("tls_server_name").at("type"), "string");
   EXPECT_THAT(mount_.Call(Operation::kHelp, "nowhere"),
               StatusIs(absl::StatusCode::kUnimplemented, ::testing::_));
 }
