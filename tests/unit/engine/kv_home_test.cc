@@ -115,6 +115,13 @@ class KvHome : public ::testing::Test {
     }
     return names;
   }
+  void WaitForCall(std::string_view path_part) {
+    const absl::Time end = absl::Now() + absl::Seconds(10);
+    while (server_.CallsTo(path_part) == 0 && absl::Now() < end) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    EXPECT_GT(server_.CallsTo(path_part), 0) << path_part;
+  }
   Json Newest() { return server_.data(server_.current()); }
 
   FakeKvServer server_;
@@ -825,7 +832,7 @@ TEST_F(KvHome, WithoutTheServerNothingChangesAndReadersDontWaitForWriters) {
   const absl::Time began = absl::Now();
   absl::StatusOr<Json> rotated = Json();
   std::thread writer([&] { rotated = Rotate(); });
-  while (server_.CallsTo(base::Cat("POST ", kDataPath)) == 0) absl::SleepFor(absl::Milliseconds(5));
+  WaitForCall(base::Cat("POST ", kDataPath));
   EXPECT_EQ(mount_.LiveVersion(), 1u);
   EXPECT_LT(absl::Now() - began, absl::Seconds(4));
   writer.join();
@@ -870,13 +877,14 @@ TEST_F(KvHome, AWriteThatIsAnsweredTooLateIsStillSettled) {
 
 TEST_F(KvHome, ARequestWhoseCallerGoesEndsSoonAndIsKnownForWhatItDid) {
   ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());  // it is logged in
   const auto rotate_and_go = [&](FakeKvServer::Plan plan, std::string_view when,
                                  const std::string& id) {
     server_.set_plan(std::move(plan));
     absl::StatusOr<Json> rotated = Json();
     const absl::Time began = absl::Now();
     std::thread writer([&] { rotated = Rotate(Json::object(), id); });
-    while (server_.CallsTo(when) == 0) absl::SleepFor(absl::Milliseconds(5));
+    WaitForCall(when);
     mount_.context().cancelled = true;
     writer.join();
     EXPECT_LT(absl::Now() - began, absl::Seconds(3));
