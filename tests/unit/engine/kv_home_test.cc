@@ -561,6 +561,20 @@ base::SecretBytes PayloadKey(const Json& fields, const std::string& kid) {
   return record->set(mek::Set::kPrivateJwks).Find(kid)->key().Clone();
 }
 
+// Though the record has a key of that kid, and of that kid's other set too.
+TEST_F(KvHome, AnOverwrittenKeyThatTheArchiveHasLostIsNotCalledKept) {
+  Json damaged = server_.data(1);
+  damaged["private_jwks"] = damaged.at("keys");
+  server_.Put(damaged);
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string kid = CurrentKid(damaged);
+  ASSERT_THAT(mount_.storage().Delete(base::Cat("archive/", kid)), IsOk());
+  mount_.Restart();
+  EXPECT_THAT(Verified(), AllOf(HasSubstr(R"("result":"fail")"),
+                                HasSubstr(base::Cat(R"("storage.no_key_lost":"fail: kid )", kid,
+                                                    " of private_jwks is only in version 1"))));
+}
+
 TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedKeptAndRepaired) {
   const Json good = server_.data(1);
   Json damaged = good;

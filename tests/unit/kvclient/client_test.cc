@@ -201,7 +201,7 @@ TEST_F(ClientTest, AllRequestsOfAnOperationShareItsTime) {
   EXPECT_LT(absl::Now() - began, absl::Milliseconds(550));
   // A write that could not be waited for is not begun.
   server_.set_plan(nullptr);
-  const auto third = client->Call("POST", kSecret, Json::object());
+  const auto third = client->Call("POST", kSecret, Json{{"data", {{"a", "2"}}}});
   EXPECT_THAT(third, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in time")));
   EXPECT_TRUE(NeverSent(third.status()));
   EXPECT_TRUE(server_.calls().empty());
@@ -219,7 +219,7 @@ TEST_F(ClientTest, AReadEndsWhenItsCallerGoesAndNothingIsBegunAfterThat) {
   EXPECT_THAT(read, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("the caller has gone")));
   EXPECT_FALSE(NeverSent(read.status()));
   EXPECT_LT(absl::Now() - began, absl::Milliseconds(300));
-  const auto write = client->Call("POST", kSecret, Json::object());
+  const auto write = client->Call("POST", kSecret, Json{{"data", {{"a", "2"}}}});
   EXPECT_TRUE(NeverSent(write.status()));
   EXPECT_EQ(server_.CallsTo("POST"), 0);
 }
@@ -240,7 +240,7 @@ TEST_F(ClientTest, AWriteIsWaitedForAMomentWithoutItsCaller) {
   const absl::Time second = absl::Now();
   const Allowance allowance(absl::Seconds(5),
                             [&] { return absl::Now() - second > absl::Milliseconds(100); });
-  const auto write = client->Call("POST", kSecret, Json::object());
+  const auto write = client->Call("POST", kSecret, Json{{"data", {{"a", "2"}}}});
   EXPECT_THAT(write, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("the caller has gone")));
   EXPECT_FALSE(NeverSent(write.status()));
   EXPECT_GT(absl::Now() - second, absl::Seconds(1));
