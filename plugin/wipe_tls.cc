@@ -29,7 +29,7 @@ thread_local Read unhanded;
 }  // namespace
 
 // The names are the linker's.
-// NOLINTBEGIN(bugprone-reserved-identifier)
+// NOLINTBEGIN(clang-diagnostic-reserved-identifier)
 extern "C" {
 
 SSL* __real_SSL_new(SSL_CTX* context);
@@ -93,4 +93,4 @@ grpc_slice __wrap_grpc_slice_split_head(grpc_slice* source, size_t size) {
 }
 
 }  // extern "C"
-// NOLINTEND(bugprone-reserved-identifier)
+// NOLINTEND(clang-diagnostic-reserved-identifier)

@@ -159,10 +159,15 @@ absl::StatusOr<SecretBytes> DumpJson(const Json& value) {
   }
 }
 
-const JsonString* FindString(const Json& object, std::string_view name) {
+const Json* FindMember(const Json& object, std::string_view name) {
   if (!object.is_object()) return nullptr;
   const auto at = object.find(JsonString(name));
-  return at == object.end() ? nullptr : at->get_ptr<const JsonString*>();
+  return at == object.end() ? nullptr : &*at;
+}
+
+const JsonString* FindString(const Json& object, std::string_view name) {
+  const Json* member = FindMember(object, name);
+  return member == nullptr ? nullptr : member->get_ptr<const JsonString*>();
 }
 
 }  // namespace base

@@ -32,6 +32,8 @@ absl::StatusOr<Json> ParseJson(std::string_view text);
 // The compact text of a value. INTERNAL if a string in it is not UTF-8.
 absl::StatusOr<SecretBytes> DumpJson(const Json& value);
 
+// The member `name` of an object, or nullptr if it is absent or `object` is none.
+const Json* FindMember(const Json& object, std::string_view name);
 // The string member `name` of an object, or nullptr if it is absent or not a string.
 const JsonString* FindString(const Json& object, std::string_view name);
 

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/union.h"
 #include "mek/rotation.h"
 
 namespace engine {
@@ -17,16 +18,19 @@ bool SameRecord(const mek::Record& a, const mek::Record& b) {
   return SameContent(a.ToJson(), b.ToJson());
 }
 
-// The keys of every version in `log` that `live` lacks, into the archive.
+// The keys of every version in `log` that `live` lacks, into the archive, but for destroyed ones.
 absl::Status ArchiveWhatLacks(Mount& mount, openbao::Storage& storage, VersionLog& log,
-                              const mek::Record& live) {
+                              const mek::VersionDoc& live) {
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, log.List(storage));
   for (const std::uint64_t number : numbers) {
     ASSIGN_OR_RETURN(const std::optional<Version> version, log.Get(storage, number));
     if (!version.has_value()) continue;
-    RETURN_IF_ERROR(ArchiveMissing(mount.archive(), storage,
-                                   mek::KeysMissingIn(version->doc.record, live), mount.Now(),
-                                   number));
+    std::vector<mek::SetKey> lacking = mek::KeysMissingIn(version->doc.record, live.record);
+    std::erase_if(lacking, [&](const mek::SetKey& key) {
+      return live.marks.destroyed.contains(key.jwk.kid());
+    });
+    RETURN_IF_ERROR(ArchiveMissing(mount.archive(), storage, std::move(lacking), mount.Now(),
+                                   number, mek::DropReason::kDropped));
   }
   return absl::OkStatus();
 }
@@ -37,10 +41,18 @@ void AddMarks(const mek::KeyMarks& more, mek::KeyMarks& marks) {
   marks.added.insert(more.added.begin(), more.added.end());
 }
 
+// What the other home answered, this version holds.
+void AddStamps(const std::vector<mek::RequestStamp>& stamps, std::uint64_t number,
+               mek::VersionDoc& doc) {
+  for (const mek::RequestStamp& stamp : stamps) {
+    if (!doc.AnswerTo(stamp.id).has_value()) doc.Stamp(stamp.id, number);
+  }
+}
+
 // `from`'s document as the version `number` of another home, in which none of its numbers mean
-// anything.
-mek::VersionDoc Adopted(mek::VersionDoc from, std::uint64_t number, const openbao::Request& request,
-                        const Move& move, absl::Time now) {
+// anything. `there`, if that home has a version: what its numbers mean stays known.
+mek::VersionDoc Adopted(mek::VersionDoc from, std::uint64_t number, const mek::VersionDoc* there,
+                        const openbao::Request& request, const Move& move, absl::Time now) {
   from.operation = "adopt";
   from.created_time = now;
   from.reason = move.reason;
@@ -50,7 +62,14 @@ mek::VersionDoc Adopted(mek::VersionDoc from, std::uint64_t number, const openba
   from.rotated_version = number;
   from.rolled_back_to.reset();
   from.deleted_versions.clear();
+  const std::vector<mek::RequestStamp> stamps = std::move(from.requests);
   from.requests.clear();
+  if (there != nullptr) {
+    AddMarks(there->marks, from.marks);
+    from.deleted_versions = there->deleted_versions;
+    from.requests = there->requests;
+  }
+  AddStamps(stamps, number, from);
   if (!request.id.empty()) from.Stamp(request.id, number);
   return from;
 }
@@ -60,8 +79,55 @@ absl::Status DifferentRecords(const Version& here, const Version& there) {
       Cat("the KV secret holds another record (version ", there.number, ", current kid ",
           there.doc.record.current_kid(), ") than this mount (version ", here.number,
           ", current kid ", here.doc.record.current_kid(),
-          "). With force=true the KV secret's, which its readers have, is taken, and the keys that "
-          "it lacks go to the archive, where keys/KID/restore finds them. Nothing was changed"));
+          "). Say with take=kv or take=mount whose current kid is to stay; the keys of the other "
+          "come to the end of its sets, so that nothing is lost. Nothing was changed"));
+}
+
+// Those of `keys` that may come back with another home's record: nobody took them out by name.
+absl::StatusOr<std::vector<mek::SetKey>> WithoutRetired(Mount& mount, openbao::Storage& storage,
+                                                        std::vector<mek::SetKey> keys,
+                                                        const mek::KeyMarks& marks) {
+  std::vector<mek::SetKey> left;
+  for (mek::SetKey& key : keys) {
+    const std::string& kid = key.jwk.kid();
+    if (marks.destroyed.contains(kid)) continue;
+    ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
+                     mount.archive().Get(storage, kid));
+    const mek::ArchivedKey* const archived = entry.has_value() ? entry->Find(key.set) : nullptr;
+    if (archived == nullptr || archived->reason != mek::DropReason::kRetired) {
+      left.push_back(std::move(key));
+    }
+  }
+  return left;
+}
+
+// Both homes hold a record, and not the same: the one of `move.take`, with the other's keys, as the
+// version after the KV secret's. Precondition: both have a value.
+absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& request,
+                                       const Move& move, const std::optional<Version>& here,
+                                       const std::optional<Version>& there,
+                                       std::vector<std::string>& warnings) {
+  const bool takes_kv = move.take == Move::Take::kKv;
+  const mek::Record& taken = takes_kv ? there->doc.record : here->doc.record;
+  const mek::Record& other = takes_kv ? here->doc.record : there->doc.record;
+  std::vector<mek::SetKey> more = mek::KeysMissingIn(other, taken);
+  if (!takes_kv) {
+    ASSIGN_OR_RETURN(more,
+                     WithoutRetired(mount, *request.storage, std::move(more), here->doc.marks));
+  }
+  ASSIGN_OR_RETURN(mek::Record record, mek::Restore(taken, more));
+  Change change{.record = std::move(record), .operation = "adopt"};
+  AddNewToReaders(*there, change);
+  for (std::string& warning : change.warnings) warnings.push_back(std::move(warning));
+  change.marks = there->doc.marks;
+  AddMarks(here->doc.marks, *change.marks);
+  if (!takes_kv) {
+    change.stages = here->doc.staged_kid;
+    change.served_time = here->doc.scheduled_time;
+  }
+  mek::VersionDoc doc = NextDoc(there, std::move(change), request, move.reason, mount.Now());
+  AddStamps(here->doc.requests, there->number + 1, doc);
+  return doc;
 }
 
 absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Move& move,
@@ -80,29 +146,33 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().Live(storage));
   if (!here.has_value()) return absl::OkStatus();
   if (!there.has_value()) {
-    RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), here->doc.record));
-    const mek::VersionDoc doc = Adopted(std::move(here->doc), 1, request, move, mount.Now());
+    RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), here->doc));
+    const mek::VersionDoc doc =
+        Adopted(std::move(here->doc), 1, nullptr, request, move, mount.Now());
     ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
     return kv.Append(storage, 0, document);
   }
-  const bool same = SameRecord(here->doc.record, there->doc.record);
-  if (!same && !move.force) return DifferentRecords(*here, *there);
-  RETURN_IF_ERROR(mek::CheckNoConflict(there->doc.record, here->doc.record));
-  RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), there->doc.record));
-  mek::VersionDoc doc = std::move(there->doc);
-  if (same) {
-    mek::KeyMarks marks = std::move(doc.marks);
-    const absl::Time written = doc.created_time;
-    doc = Adopted(std::move(here->doc), there->number, request, move, written);
-    AddMarks(marks, doc.marks);
-  } else {
-    AddMarks(here->doc.marks, doc.marks);
-    warnings.emplace_back(
-        "the KV secret's record was taken in the place of the mount's; the keys that it lacks are "
-        "in the archive, and keys/KID/restore brings them back");
+  if (SameRecord(here->doc.record, there->doc.record)) {
+    RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), there->doc));
+    const absl::Time written = there->doc.created_time;
+    const mek::VersionDoc doc =
+        Adopted(std::move(here->doc), there->number, &there->doc, request, move, written);
+    ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
+    return kv.Rewrite(storage, there->number, document);
   }
+  // This very request came so far before.
+  if (!request.id.empty() && there->doc.AnswerTo(request.id).has_value()) return absl::OkStatus();
+  if (move.take == Move::Take::kNeither) return DifferentRecords(*here, *there);
+  RETURN_IF_ERROR(mek::CheckNoConflict(there->doc.record, here->doc.record));
+  ASSIGN_OR_RETURN(const mek::VersionDoc doc, Joined(mount, request, move, here, there, warnings));
+  RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
+  RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
-  return kv.Rewrite(storage, there->number, document);
+  // A KV secret that has all the keys already needs no new version.
+  if (SameRecord(doc.record, there->doc.record)) {
+    return kv.Rewrite(storage, there->number, document);
+  }
+  return kv.Append(storage, there->number, document);
 }
 
 absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const Move& move,
@@ -125,49 +195,58 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
               ". The record stays where it is; with force=true its newest version known here is "
               "brought home, whatever the KV secret holds"));
     }
-    warnings.push_back(Cat("the KV secret can't be read (", there.status().message(),
-                           "): this is the newest version known here"));
+    const absl::Status why = there.status();
     there = kv.NewestCopy(storage);
+    RETURN_IF_ERROR(there.status());
+    warnings.push_back(Cat("the KV secret can't be read (", why.message(), "): ",
+                           there->has_value() ? "this is the newest version known here"
+                                              : "and no version of it is known here"));
   }
-  RETURN_IF_ERROR(there.status());
+  RETURN_IF_ERROR(kv.ArchiveOpenWrites(storage));
   if (!there->has_value()) return absl::OkStatus();
   mek::VersionDoc from = std::move((*there)->doc);
 
   ASSIGN_OR_RETURN(const std::optional<Version> here, homes.mount().Live(storage));
-  std::vector<std::uint64_t> deleted;
-  if (here.has_value()) {
-    RETURN_IF_ERROR(mek::CheckNoConflict(from.record, here->doc.record));
-    RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), from.record));
-    AddMarks(here->doc.marks, from.marks);
-    deleted = here->doc.deleted_versions;
+  // This very request came so far before.
+  if (here.has_value() && !request.id.empty() && here->doc.request_id == request.id) {
+    return absl::OkStatus();
   }
-  RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), from.record));
+  if (here.has_value()) RETURN_IF_ERROR(mek::CheckNoConflict(from.record, here->doc.record));
   const std::uint64_t live = here.has_value() ? here->number : 0;
-  mek::VersionDoc doc = Adopted(std::move(from), live + 1, request, move, mount.Now());
-  doc.deleted_versions = std::move(deleted);
+  const mek::VersionDoc doc =
+      Adopted(std::move(from), live + 1, here.has_value() ? &here->doc : nullptr, request, move,
+              mount.Now());
+  RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
+  RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
   RETURN_IF_ERROR(homes.mount().Append(storage, live, document));
   warnings.emplace_back(
       "the KV secret stays as it is: its readers go on with it, and get what is rotated from now "
-      "on "
-      "only from this mount");
+      "on only from this mount");
   return absl::OkStatus();
 }
 
 // The same secret by another way, or another one that is the same by now.
-absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Move& move) {
-  ASSIGN_OR_RETURN(const std::optional<Version> there, move.to->kv->Live(storage));
+absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Move& move,
+                          std::vector<std::string>& warnings) {
   if (move.from->settings.connection.NamesSameSecret(move.to->settings.connection)) {
+    // Credentials that are refused don't take the place of others. Else the record may be in a bad
+    // way, or out of reach for now, and needs them the more.
+    const absl::Status login = move.to->kv->secret().client().CheckLogin();
+    if (absl::IsFailedPrecondition(login)) return login;
+    if (const absl::Status read = move.to->kv->Live(storage).status(); !read.ok()) {
+      warnings.push_back(Cat("set, though the record can't be read now: ", read.message()));
+    }
     return absl::OkStatus();
   }
+  ASSIGN_OR_RETURN(const std::optional<Version> there, move.to->kv->Live(storage));
   ASSIGN_OR_RETURN(const std::optional<Version> known, move.to->kv->NewestCopy(storage));
   const bool same = there.has_value() && known.has_value() && there->number == known->number &&
                     SameRecord(there->doc.record, known->doc.record);
   if (!same) {
     return absl::FailedPreconditionError(
         "this is another secret: it doesn't hold the record's newest version. Bring the record "
-        "home "
-        "first (config/home type=mount), then move it there. Nothing was changed");
+        "home first (config/home type=mount), then move it there. Nothing was changed");
   }
   return homes.PutSecret(storage, move.to->settings.connection);
 }
@@ -179,7 +258,7 @@ absl::Status MoveHome(Mount& mount, const openbao::Request& request, const Move&
   const bool from_kv = move.from->settings.in_kv;
   const bool to_kv = move.to->settings.in_kv;
   if (from_kv && to_kv) {
-    RETURN_IF_ERROR(MoveWithinKv(*request.storage, mount.records(), move));
+    RETURN_IF_ERROR(MoveWithinKv(*request.storage, mount.records(), move, warnings));
   } else if (to_kv) {
     RETURN_IF_ERROR(MoveIntoKv(mount, request, move, warnings));
   } else if (from_kv) {

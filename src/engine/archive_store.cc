@@ -57,8 +57,7 @@ absl::StatusOr<std::optional<mek::ArchiveEntry>> ArchiveStore::Get(openbao::Stor
 
 absl::StatusOr<bool> ArchiveStore::Holds(openbao::Storage& storage, const mek::SetKey& key) {
   ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, Get(storage, key.jwk.kid()));
-  const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
-  return archived != nullptr && archived->key.jwk.key() == key.jwk.key();
+  return entry.has_value() && entry->Holds(key);
 }
 
 absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKey> keys,

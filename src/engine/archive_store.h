@@ -31,8 +31,7 @@ class ArchiveStore {
                                                        const std::string& kid);
   // Whether that very key is archived, not only another of its kid.
   absl::StatusOr<bool> Holds(openbao::Storage& storage, const mek::SetKey& key);
-  // Archives keys that are about to leave with version `version`. Idempotent. FAILED_PRECONDITION,
-  // with nothing written for that kid, if another k is archived under the same set and kid.
+  // Archives keys that are about to leave, or have left, with version `version`. Idempotent.
   absl::Status Add(openbao::Storage& storage, std::vector<mek::SetKey> keys, absl::Time now,
                    std::uint64_t version, mek::DropReason reason);
   // Deletes what is archived of that kid, for good.

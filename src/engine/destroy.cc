@@ -1,10 +1,14 @@
 #include "engine/destroy.h"
 
 #include <optional>
+#include <set>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/json.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -19,18 +23,22 @@ constexpr std::string_view kKey = "destroying";
 constexpr std::string_view kWhat = "the entry destroying";
 constexpr std::uint64_t kSchema = 1;
 
-absl::StatusOr<std::optional<std::string>> Unfinished(openbao::Storage& storage) {
+// The kids whose destruction was begun and is not known to be done.
+absl::StatusOr<std::set<std::string>> Unfinished(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(kKey));
-  if (!entry.has_value()) return std::nullopt;
+  if (!entry.has_value()) return std::set<std::string>();
   ASSIGN_OR_RETURN(const base::Json document,
-                   mek::ReadDocument(kWhat, kSchema, {"kid"}, entry->view()));
-  ASSIGN_OR_RETURN(std::string kid, mek::ReadString(kWhat, document, "kid"));
-  return kid;
+                   mek::ReadDocument(kWhat, kSchema, {"kids"}, entry->view()));
+  ASSIGN_OR_RETURN(const std::string joined, mek::ReadString(kWhat, document, "kids"));
+  // No kid has a comma (consumers read them out of templates: [A-Za-z0-9._-]).
+  std::set<std::string> kids = absl::StrSplit(joined, ',');
+  return kids;
 }
 
-absl::Status Remember(openbao::Storage& storage, const std::string& kid) {
+absl::Status Remember(openbao::Storage& storage, const std::set<std::string>& kids) {
+  if (kids.empty()) return storage.Delete(kKey);
   base::Json body = base::Json::object();
-  body["kid"] = base::JsonText(kid);
+  body["kids"] = base::JsonText(absl::StrJoin(kids, ","));
   ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
   return storage.Put(kKey, document);
 }
@@ -79,14 +87,14 @@ absl::Status WipeVersion(VersionLog& log, openbao::Storage& storage, std::uint64
 std::optional<std::string> HeldElsewhere(Mount& mount, openbao::Storage& storage,
                                          const std::string& kid) {
   const auto home = mount.records().Current(storage);
-  if (!home.ok() || !(*home)->settings.in_kv) return std::nullopt;
+  if (!home.ok() || (*home)->kv == nullptr) return std::nullopt;
   const kvclient::Settings& connection = (*home)->settings.connection;
   const absl::StatusOr<std::vector<std::uint64_t>> versions = (*home)->kv->Holding(kid);
   if (versions.ok() && versions->empty()) return std::nullopt;
   const std::string which = versions.ok() ? absl::StrJoin(*versions, ",") : "N,…";
-  return base::Cat(
-      "the KV secret's own versions still hold it. Destroy them there: bao kv destroy ",
-      "-mount=", connection.mount, " -versions=", which, " ", connection.path);
+  return base::Cat("the KV secret's own versions ", versions.ok() ? "still" : "may still",
+                   " hold it. Destroy them there: bao kv destroy ", "-mount=", connection.mount,
+                   " -versions=", which, " ", connection.path);
 }
 
 // Takes the key out of every stored version but the live one, those of the record's other home
@@ -105,17 +113,29 @@ absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
   // A version of the other home that went may have been its newest.
   mount.records().mount().Invalidate();
   first.Update(mount.archive().Destroy(storage, kid));
-  RETURN_IF_ERROR(first);
-  return storage.Delete(kKey);
+  return first;
 }
 
-absl::Status FinishHeld(Mount& mount, openbao::Storage& storage, const std::string& kid) {
+// Finishes what was begun. Of the kids that are left, the version that says "destroyed" may still
+// come. The caller holds the mount's lock.
+absl::StatusOr<std::set<std::string>> FinishHeld(Mount& mount, openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::set<std::string> kids, Unfinished(storage));
+  if (kids.empty()) return kids;
+  // What of our writes is settled gives up its copies of the key.
+  RETURN_IF_ERROR(mount.records().CatchUp(storage));
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
-  if (!live.has_value() || !live->doc.marks.destroyed.contains(kid)) {
-    // The version that says so was never written: the key lives on.
-    return storage.Delete(kKey);
+  ASSIGN_OR_RETURN(const bool may_come, mount.records().HasOpenWrites(storage));
+  std::set<std::string> left;
+  for (const std::string& kid : kids) {
+    if (live.has_value() && live->doc.marks.destroyed.contains(kid)) {
+      RETURN_IF_ERROR(Wipe(mount, storage, live->number, kid));
+    } else if (may_come) {
+      left.insert(kid);
+    }
+    // Else that version was never written: the key lives on.
   }
-  return Wipe(mount, storage, live->number, kid);
+  if (left != kids) RETURN_IF_ERROR(Remember(storage, left));
+  return left;
 }
 
 }  // namespace
@@ -138,12 +158,11 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
             change.marks->destroyed.emplace(kid, mount.Now());
             ASSIGN_OR_RETURN(change.deletes_versions, VersionsToDelete(mount, storage, kid));
             if (!write.dry_run) {
-              // The entry has room for one: what another request left unfinished comes first.
-              ASSIGN_OR_RETURN(const std::optional<std::string> other, Unfinished(storage));
-              if (other.has_value()) RETURN_IF_ERROR(FinishHeld(mount, storage, *other));
-              RETURN_IF_ERROR(Remember(storage, kid));
+              ASSIGN_OR_RETURN(std::set<std::string> unfinished, FinishHeld(mount, storage));
+              unfinished.insert(kid);
+              RETURN_IF_ERROR(Remember(storage, unfinished));
             }
-            change.warnings.push_back(
+            change.warnings.emplace_back(
                 "what was sealed with this key, and not sealed anew, can't be opened any more. "
                 "Snapshots and backups of the server still hold it");
             return change;
@@ -165,8 +184,7 @@ absl::Status CheckDestroying(openbao::Storage& storage) { return Unfinished(stor
 absl::Status FinishDestroying(Mount& mount, const openbao::Request& request) {
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
-  ASSIGN_OR_RETURN(const std::optional<std::string> kid, Unfinished(storage));
-  return kid.has_value() ? FinishHeld(mount, storage, *kid) : absl::OkStatus();
+  return FinishHeld(mount, storage).status();
 }
 
 }  // namespace engine

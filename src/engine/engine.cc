@@ -24,8 +24,8 @@ constexpr char kDescription[] =
 
 std::vector<openbao::Path> AllPaths(Mount& mount) {
   std::vector<openbao::Path> all;
-  for (auto make : {RotatePaths, RollbackPaths, StatusPaths, VersionsPaths, KeysPaths, ImportPaths,
-                    VerifyPaths, ReadersPaths, ConfigPaths, HomePaths, RecordPaths}) {
+  for (auto make : {RotatePaths, RollbackPaths, RepairPaths, StatusPaths, VersionsPaths, KeysPaths,
+                    ImportPaths, VerifyPaths, ReadersPaths, ConfigPaths, HomePaths, RecordPaths}) {
     for (openbao::Path& path : make(mount)) all.push_back(std::move(path));
   }
   return all;

@@ -24,9 +24,11 @@ constexpr std::uint64_t kSchema = 1;
 struct TextSetting {
   std::string_view name;
   std::string Settings::*member;
+  bool is_newer = false;  // not in what versions before it wrote; written only if it is set
 };
 constexpr std::array kTexts{TextSetting{"address", &Settings::address},
                             TextSetting{"ca_cert", &Settings::ca_cert},
+                            TextSetting{"tls_server_name", &Settings::tls_server_name, true},
                             TextSetting{"namespace", &Settings::name_space},
                             TextSetting{"mount", &Settings::mount},
                             TextSetting{"path", &Settings::path},
@@ -43,17 +45,18 @@ constexpr std::array kSecrets{SecretSetting{"secret_id", &Settings::secret_id},
                               SecretSetting{"token", &Settings::token}};
 
 absl::StatusOr<HomeSettings> Parse(std::string_view text) {
-  ASSIGN_OR_RETURN(
-      const base::Json document,
-      mek::ReadDocument(kKey, kSchema,
-                        {"type", "address", "ca_cert", "namespace", "mount", "path", "auth_method",
-                         "auth_mount", "role_id", "role", "jwt_path", "secret_id", "token"},
-                        text));
+  ASSIGN_OR_RETURN(const base::Json document,
+                   mek::ReadDocument(kKey, kSchema,
+                                     {"type", "address", "ca_cert", "tls_server_name", "namespace",
+                                      "mount", "path", "auth_method", "auth_mount", "role_id",
+                                      "role", "jwt_path", "secret_id", "token"},
+                                     text));
   HomeSettings settings;
   ASSIGN_OR_RETURN(const std::string type, mek::ReadString(kKey, document, "type"));
   if (type != "mount" && type != "kv") return mek::Damaged(kKey, "type has no known value");
   settings.in_kv = type == "kv";
   for (const TextSetting& setting : kTexts) {
+    if (setting.is_newer && !mek::HasMember(document, setting.name)) continue;
     ASSIGN_OR_RETURN(settings.connection.*setting.member,
                      mek::ReadString(kKey, document, setting.name));
   }
@@ -73,7 +76,9 @@ absl::StatusOr<base::SecretBytes> Serialize(const HomeSettings& settings) {
   base::Json body = base::Json::object();
   body["type"] = base::JsonText(settings.type());
   for (const TextSetting& setting : kTexts) {
-    body[base::JsonString(setting.name)] = base::JsonText(settings.connection.*setting.member);
+    const std::string& text = settings.connection.*setting.member;
+    if (setting.is_newer && text.empty()) continue;
+    body[base::JsonString(setting.name)] = base::JsonText(text);
   }
   body["auth_method"] = base::JsonText(kvclient::AuthMethodName(settings.connection.auth_method));
   for (const SecretSetting& setting : kSecrets) {
@@ -121,7 +126,15 @@ absl::StatusOr<std::shared_ptr<const HomeStore::Home>> HomeStore::Current(
     if (!text.empty()) {
       ASSIGN_OR_RETURN(settings, Parse(text.view()));
     }
-    ASSIGN_OR_RETURN(made_, Prepare(std::move(settings)));
+    const bool in_kv = settings.in_kv;
+    absl::StatusOr<std::shared_ptr<const Home>> made = Prepare(std::move(settings));
+    if (!made.ok() && !in_kv) {
+      // A connection that isn't used, and that an older build took, is no reason to stop.
+      Home home{.settings = {}, .kv = nullptr, .unusable = made.status()};
+      ASSIGN_OR_RETURN(home.settings, Parse(text.view()));
+      made = std::make_shared<const Home>(std::move(home));
+    }
+    ASSIGN_OR_RETURN(made_, std::move(made));
     made_from_ = text.Clone();
   }
   home_.Offer(moment, made_);
@@ -129,11 +142,31 @@ absl::StatusOr<std::shared_ptr<const HomeStore::Home>> HomeStore::Current(
 }
 
 absl::Status HomeStore::Put(openbao::Storage& storage, const Home& home) {
-  ASSIGN_OR_RETURN(const base::SecretBytes document, Serialize(home.settings));
+  RETURN_IF_ERROR(SettlePut(storage));
+  ASSIGN_OR_RETURN(base::SecretBytes document, Serialize(home.settings));
   absl::Status put = storage.Put(kKey, document);
-  // After an error either may be stored.
   home_.Forget();
+  if (absl::IsUnavailable(put)) unsettled_ = std::move(document);
   return put;
+}
+
+absl::Status HomeStore::SettlePut(openbao::Storage& storage) {
+  if (unsettled_.empty()) return absl::OkStatus();
+  const absl::Status put = storage.Put(kKey, unsettled_);
+  home_.Forget();
+  if (!put.ok()) {
+    return absl::Status(put.code(),
+                        base::Cat("config/home was written without an answer, and must be stored "
+                                  "before anything else changes: ",
+                                  put.message()));
+  }
+  unsettled_ = base::SecretBytes();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> HomeStore::HasOpenWrites(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Home> home, Current(storage));
+  return home->settings.in_kv ? home->kv->HasOpenWrites(storage) : false;
 }
 
 absl::StatusOr<bool> HomeStore::KnowsSecret(openbao::Storage& storage, const Settings& settings) {
@@ -193,6 +226,7 @@ absl::StatusOr<std::vector<std::uint64_t>> HomeStore::List(openbao::Storage& sto
 
 absl::Status HomeStore::Append(openbao::Storage& storage, std::uint64_t live,
                                const base::SecretBytes& document) {
+  RETURN_IF_ERROR(SettlePut(storage));
   std::shared_ptr<const Home> home;
   ASSIGN_OR_RETURN(RecordStore* const store, Store(storage, home));
   // In the kv home our storage's own refusal would come too late.
@@ -214,6 +248,7 @@ absl::Status HomeStore::Prune(openbao::Storage& storage, std::uint64_t number) {
 }
 
 absl::Status HomeStore::CatchUp(openbao::Storage& storage) {
+  RETURN_IF_ERROR(SettlePut(storage));
   std::shared_ptr<const Home> home;
   ASSIGN_OR_RETURN(RecordStore* const store, Store(storage, home));
   if (!active_) return openbao::ReadOnlyStorage();

@@ -38,6 +38,7 @@ class HomeStore final : public RecordStore {
   struct Home {
     HomeSettings settings;
     std::unique_ptr<KvStore> kv;  // nullptr without a connection
+    absl::Status unusable = {};   // why the one that is set can't be used
   };
 
   // Both outlive the store.
@@ -52,7 +53,8 @@ class HomeStore final : public RecordStore {
   // A home by other settings, which are not stored. INVALID_ARGUMENT as
   // kvclient::Settings::Check().
   absl::StatusOr<std::shared_ptr<const Home>> Prepare(HomeSettings settings) const;
-  // Stores the settings of `home`. The caller holds the mount's lock.
+  // Stores the settings of `home`. Without an answer (UNAVAILABLE) they may be stored at any time
+  // later; they are put again before anything else changes. The caller holds the mount's lock.
   absl::Status Put(openbao::Storage& storage, const Home& home);
   // Which secret the documents under kv/ belong to: whether it is that of `settings`.
   absl::StatusOr<bool> KnowsSecret(openbao::Storage& storage, const kvclient::Settings& settings);
@@ -67,6 +69,8 @@ class HomeStore final : public RecordStore {
     VersionLog* other;
   };
   absl::StatusOr<Logs> StoredVersions(openbao::Storage& storage);
+  // Whether a change of which no answer came may still have its effect.
+  absl::StatusOr<bool> HasOpenWrites(openbao::Storage& storage);
 
   absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
@@ -80,6 +84,7 @@ class HomeStore final : public RecordStore {
   absl::Status CatchUp(openbao::Storage& storage) override;
 
  private:
+  absl::Status SettlePut(openbao::Storage& storage);
   // The store that is in use; `home` keeps it alive.
   absl::StatusOr<RecordStore*> Store(openbao::Storage& storage, std::shared_ptr<const Home>& home);
 
@@ -94,6 +99,9 @@ class HomeStore final : public RecordStore {
   absl::Mutex mutex_;
   base::SecretBytes made_from_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Home> made_ ABSL_GUARDED_BY(mutex_);
+  // The document of a Put without an answer; empty if there is none. Only writers use it, who hold
+  // the mount's lock.
+  base::SecretBytes unsettled_;
 };
 
 }  // namespace engine

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/kv_time.h"
 #include "engine/mount.h"
 #include "engine/version_name.h"
 #include "mek/rotation.h"
@@ -20,6 +21,8 @@ using base::Json;
 
 constexpr std::string_view kIntents = "kv/intents/";
 constexpr char kCreated[] = "kv/created";
+// The operation of a version that another hand made.
+constexpr char kExternal[] = "external";
 // Attempts at one version whose outcome is open at the same time.
 constexpr std::size_t kMaxIntents = 8;
 
@@ -67,22 +70,46 @@ bool SameContent(const Json& a, const Json& b) {
 }
 
 absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,
-                            std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version) {
+                            std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version,
+                            mek::DropReason reason) {
   std::vector<mek::SetKey> missing;
   for (mek::SetKey& key : keys) {
     ASSIGN_OR_RETURN(const bool archived, archive.Holds(storage, key));
     if (!archived) missing.push_back(std::move(key));
   }
-  return archive.Add(storage, std::move(missing), now, version, mek::DropReason::kDropped);
+  return archive.Add(storage, std::move(missing), now, version, reason);
 }
 
 absl::Status KvStore::ArchiveKeys(openbao::Storage& storage, const mek::VersionDoc& doc,
-                                  std::uint64_t number) {
+                                  std::uint64_t number, mek::DropReason reason) {
+  ASSIGN_OR_RETURN(const std::optional<Version> newest, NewestCopy(storage));
   std::vector<mek::SetKey> keys;
   for (const mek::Set set : mek::kSets) {
-    for (const mek::Jwk& jwk : doc.record.set(set).keys()) keys.push_back({set, jwk.Clone()});
+    for (const mek::Jwk& jwk : doc.record.set(set).keys()) {
+      if (newest.has_value() && newest->doc.marks.destroyed.contains(jwk.kid())) continue;
+      keys.push_back({set, jwk.Clone()});
+    }
   }
-  return ArchiveMissing(archive_, storage, std::move(keys), doc.created_time, number);
+  return ArchiveMissing(archive_, storage, std::move(keys), doc.created_time, number, reason);
+}
+
+absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& external) {
+  ASSIGN_OR_RETURN(const std::optional<Version> before, CopyBefore(storage, external.number));
+  if (!before.has_value()) return absl::OkStatus();
+  std::vector<mek::SetKey> lost = mek::KeysMissingIn(before->doc.record, external.doc.record);
+  std::erase_if(lost, [&](const mek::SetKey& key) {
+    return external.doc.marks.destroyed.contains(key.jwk.kid());
+  });
+  return archive_.Add(storage, std::move(lost), external.doc.created_time, external.number,
+                      mek::DropReason::kExternal);
+}
+
+absl::StatusOr<std::optional<Version>> KvStore::CopyBefore(openbao::Storage& storage,
+                                                           std::uint64_t number) {
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
+  const auto after = std::ranges::lower_bound(copies, number);
+  if (after == copies.begin()) return std::nullopt;
+  return copies_.Get(storage, *std::prev(after));
 }
 
 absl::StatusOr<std::vector<KvStore::Intent>> KvStore::Intents(openbao::Storage& storage) {
@@ -106,7 +133,7 @@ absl::StatusOr<mek::VersionDoc> KvStore::IntentDoc(openbao::Storage& storage,
 
 absl::Status KvStore::Abandon(openbao::Storage& storage, const Intent& intent) {
   ASSIGN_OR_RETURN(const mek::VersionDoc doc, IntentDoc(storage, intent));
-  RETURN_IF_ERROR(ArchiveKeys(storage, doc, intent.number));
+  RETURN_IF_ERROR(ArchiveKeys(storage, doc, intent.number, mek::DropReason::kDropped));
   return storage.Delete(intent.key);
 }
 
@@ -127,19 +154,15 @@ absl::StatusOr<Version> KvStore::External(openbao::Storage& storage,
             ". Put it right there (bao kv put, or bao kv rollback to a version before it)"));
   }
   mek::VersionDoc doc{.record = *std::move(record)};
-  doc.operation = "external";
+  doc.operation = kExternal;
   doc.created_time = version.created_time;
   doc.effective_time = version.created_time;
   doc.rotated_version = version.number;
 
-  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
-  const auto after = std::ranges::lower_bound(copies, version.number);
-  if (after != copies.begin()) {
-    ASSIGN_OR_RETURN(const std::optional<Version> before, copies_.Get(storage, *std::prev(after)));
-    if (before.has_value()) {
-      CarryOn(*before, Change{.record = doc.record.Clone(), .operation = doc.operation}, doc);
-      NoteAdded(before, /*new_key=*/false, doc);
-    }
+  ASSIGN_OR_RETURN(const std::optional<Version> before, CopyBefore(storage, version.number));
+  if (before.has_value()) {
+    CarryOn(*before, Change{.record = doc.record.Clone(), .operation = doc.operation}, doc);
+    NoteAdded(before, /*new_key=*/false, doc);
   }
   return Version{version.number, std::move(doc)};
 }
@@ -237,6 +260,7 @@ absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
 
 absl::Status KvStore::Settle(std::uint64_t number, const mek::VersionDoc& doc,
                              const absl::Status& why) {
+  const kvclient::Allowance more = kvclient::Allowance::AtLeast(kSettleTime);
   absl::StatusOr<std::optional<kvclient::SecretVersion>> there = secret_->Read(0);
   if (there.ok() && there->has_value() && (*there)->number > number) there = secret_->Read(number);
   if (!there.ok()) return MaybeDone(number, why);
@@ -256,17 +280,37 @@ absl::Status KvStore::Prune(openbao::Storage& storage, std::uint64_t number) {
   return copies_.Prune(storage, number);
 }
 
-absl::Status KvStore::Forget(openbao::Storage& storage) {
+absl::Status KvStore::ForgetAllBut(openbao::Storage& storage, std::optional<std::uint64_t> kept,
+                                   mek::DropReason reason) {
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
   for (const std::uint64_t number : copies) {
     ASSIGN_OR_RETURN(const std::optional<Version> copy, copies_.Get(storage, number));
     if (!copy.has_value()) continue;
-    RETURN_IF_ERROR(ArchiveKeys(storage, copy->doc, number));
-    RETURN_IF_ERROR(copies_.Prune(storage, number));
+    RETURN_IF_ERROR(ArchiveKeys(storage, copy->doc, number, reason));
+    if (number != kept) RETURN_IF_ERROR(copies_.Prune(storage, number));
   }
   ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
   for (const Intent& intent : intents) RETURN_IF_ERROR(Abandon(storage, intent));
+  return absl::OkStatus();
+}
+
+absl::Status KvStore::Forget(openbao::Storage& storage) {
+  RETURN_IF_ERROR(ForgetAllBut(storage, std::nullopt, mek::DropReason::kDropped));
   return storage.Delete(kCreated);
+}
+
+absl::StatusOr<bool> KvStore::HasOpenWrites(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
+  return !intents.empty();
+}
+
+absl::Status KvStore::ArchiveOpenWrites(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
+  for (const Intent& intent : intents) {
+    ASSIGN_OR_RETURN(const mek::VersionDoc doc, IntentDoc(storage, intent));
+    RETURN_IF_ERROR(ArchiveKeys(storage, doc, intent.number, mek::DropReason::kDropped));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& kid) {
@@ -296,7 +340,8 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
   if (!copies.empty()) {
     ASSIGN_OR_RETURN(newest, copies_.Get(storage, copies.back()));
     if (begun_anew) {
-      RETURN_IF_ERROR(Forget(storage));
+      // The newest goes last: the marks in it stay known until the new versions have them.
+      RETURN_IF_ERROR(ForgetAllBut(storage, copies.back(), mek::DropReason::kExternal));
       copies.clear();
     } else if (copies.back() > current) {
       return absl::UnavailableError(
@@ -306,9 +351,7 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
               "address to the active node's"));
     }
   }
-  if (!is_known) {
-    RETURN_IF_ERROR(storage.Put(kCreated, base::SecretBytes(metadata->created_time)));
-  }
+  bool replaces_newest = false;
   for (const auto& [number, readable] : metadata->versions) {
     // What was pruned here, or went with a destroyed key, is not fetched again.
     if (!readable || std::ranges::binary_search(copies, number)) continue;
@@ -323,10 +366,22 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
     // One that is no record is not ours to keep; if it is the live one, Live says so.
     if (absl::IsFailedPrecondition(known.status())) continue;
     RETURN_IF_ERROR(known.status());
-    // What was said of keys stays said.
-    if (begun_anew && newest.has_value()) known->doc.marks = newest->doc.marks;
+    if (begun_anew) {
+      // What was said of keys stays said; the numbers of versions mean others now.
+      if (newest.has_value()) known->doc.marks = newest->doc.marks;
+      known->doc.requests.clear();
+      known->doc.deleted_versions.clear();
+    }
+    if (known->doc.operation == kExternal) RETURN_IF_ERROR(ArchiveLost(storage, *known));
     ASSIGN_OR_RETURN(const base::SecretBytes document, known->doc.Serialize());
     RETURN_IF_ERROR(copies_.Rewrite(storage, number, document));
+    replaces_newest |= newest.has_value() && number == newest->number;
+  }
+  if (begun_anew && newest.has_value() && !replaces_newest) {
+    RETURN_IF_ERROR(copies_.Prune(storage, newest->number));
+  }
+  if (!is_known) {
+    RETURN_IF_ERROR(storage.Put(kCreated, base::SecretBytes(metadata->created_time)));
   }
   return SettleIntents(storage, current);
 }

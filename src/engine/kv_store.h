@@ -48,14 +48,19 @@ class KvStore final : public RecordStore {
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
                        const base::SecretBytes& document) override;
   absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
-  // Stores a document for each version of the secret that has none, and settles the intents.
+  // Stores a document for each version of the secret that has none, and settles the intents. The
+  // keys that another hand's version leaves out, or puts others in the place of, go to the archive.
   absl::Status CatchUp(openbao::Storage& storage) override;
   void Invalidate() override {}
 
   // Our newest document, whatever the secret holds now.
   absl::StatusOr<std::optional<Version>> NewestCopy(openbao::Storage& storage);
-  // Forgets the versions, since those of the secret begin anew; their keys go to the archive.
+  // Forgets the versions, for they are another secret's; their keys go to the archive.
   absl::Status Forget(openbao::Storage& storage);
+  // Whether a write of ours, of which no answer came, may still have its effect.
+  absl::StatusOr<bool> HasOpenWrites(openbao::Storage& storage);
+  // The keys of those, into the archive: for when nobody looks for them here any more.
+  absl::Status ArchiveOpenWrites(openbao::Storage& storage);
 
   // The versions that the secret itself has which hold a key of that kid.
   absl::StatusOr<std::vector<std::uint64_t>> Holding(const std::string& kid);
@@ -72,9 +77,18 @@ class KvStore final : public RecordStore {
   absl::StatusOr<mek::VersionDoc> IntentDoc(openbao::Storage& storage, const Intent& intent);
   // An intent that will never be known to have become a version, or not.
   absl::Status Abandon(openbao::Storage& storage, const Intent& intent);
+  // The keys of `doc` that the archive lacks, into it, but for destroyed ones.
   absl::Status ArchiveKeys(openbao::Storage& storage, const mek::VersionDoc& doc,
-                           std::uint64_t number);
+                           std::uint64_t number, mek::DropReason reason);
+  // Those of the version before that another hand's version lacks.
+  absl::Status ArchiveLost(openbao::Storage& storage, const Version& external);
+  // Archives the keys of every copy and intent, and deletes them but for the copy `kept`.
+  absl::Status ForgetAllBut(openbao::Storage& storage, std::optional<std::uint64_t> kept,
+                            mek::DropReason reason);
 
+  // Our newest document of an earlier version.
+  absl::StatusOr<std::optional<Version>> CopyBefore(openbao::Storage& storage,
+                                                    std::uint64_t number);
   // The version of the secret, with our document or an external one after the newest of ours
   // before.
   absl::StatusOr<Version> Known(openbao::Storage& storage, const kvclient::SecretVersion& version);
@@ -94,9 +108,10 @@ class KvStore final : public RecordStore {
 // Whether both hold the same, in whatever order members stand: a KV secret keeps none.
 bool SameContent(const base::Json& a, const base::Json& b);
 
-// The keys of `doc` that the archive lacks, into it.
+// Those of `keys` that the archive lacks, into it.
 absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,
-                            std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version);
+                            std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version,
+                            mek::DropReason reason);
 
 }  // namespace engine
 

@@ -41,39 +41,6 @@ std::set<std::string> ToSet(const std::vector<std::string>& kids) {
   return {kids.begin(), kids.end()};
 }
 
-// The document of the version that `change` makes after `live`.
-mek::VersionDoc NextDoc(const std::optional<Version>& live, Change& change,
-                        const openbao::Request& request, const std::string& reason,
-                        absl::Time now) {
-  mek::VersionDoc next{.record = std::move(change.record)};
-  next.operation = change.operation;
-  next.created_time = now;
-  next.effective_time = now;
-  next.reason = reason;
-  next.entity_id = request.entity_id;
-  next.display_name = request.display_name;
-  next.request_id = request.id;
-  next.rolled_back_to = change.rolled_back_to;
-  if (live.has_value()) {
-    CarryOn(*live, change, next);
-  } else {
-    next.rotated_version = 1;
-    if (change.new_key) next.rotated_time = now;
-  }
-  if (change.stages.has_value()) {
-    next.staged_kid = change.stages;
-    next.staged_time = now;
-  }
-  if (change.served_time.has_value()) next.scheduled_time = change.served_time;
-  if (change.marks.has_value()) next.marks = *change.marks;
-  NoteAdded(live, change.new_key, next);
-  next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
-                               change.deletes_versions.end());
-  std::ranges::sort(next.deleted_versions);
-  if (!request.id.empty()) next.Stamp(request.id, live.has_value() ? live->number + 1 : 1);
-  return next;
-}
-
 }  // namespace
 
 absl::Status CheckReason(const std::string& reason) {
@@ -146,6 +113,38 @@ void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc
       next.marks.added.insert_or_assign(std::string(kid), next.created_time);
     }
   }
+}
+
+mek::VersionDoc NextDoc(const std::optional<Version>& live, Change change,
+                        const openbao::Request& request, const std::string& reason,
+                        absl::Time now) {
+  mek::VersionDoc next{.record = std::move(change.record)};
+  next.operation = change.operation;
+  next.created_time = now;
+  next.effective_time = now;
+  next.reason = reason;
+  next.entity_id = request.entity_id;
+  next.display_name = request.display_name;
+  next.request_id = request.id;
+  next.rolled_back_to = change.rolled_back_to;
+  if (live.has_value()) {
+    CarryOn(*live, change, next);
+  } else {
+    next.rotated_version = 1;
+    if (change.new_key) next.rotated_time = now;
+  }
+  if (change.stages.has_value()) {
+    next.staged_kid = change.stages;
+    next.staged_time = now;
+  }
+  if (change.served_time.has_value()) next.scheduled_time = change.served_time;
+  if (change.marks.has_value()) next.marks = *change.marks;
+  NoteAdded(live, change.new_key, next);
+  next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
+                               change.deletes_versions.end());
+  std::ranges::sort(next.deleted_versions);
+  if (!request.id.empty()) next.Stamp(request.id, live.has_value() ? live->number + 1 : 1);
+  return next;
 }
 
 void Change::WarnOfRecord(absl::Time now) {
@@ -228,7 +227,9 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
   }
   std::set<std::string> added;
   if (live.has_value()) {
-    RETURN_IF_ERROR(mek::CheckNoConflict(record, live->doc.record));
+    if (change.replaced.empty()) {
+      RETURN_IF_ERROR(mek::CheckNoConflict(record, live->doc.record));
+    }
     for (const mek::SetKey& key : mek::KeysMissingIn(record, live->doc.record)) {
       added.insert(key.jwk.kid());
     }
@@ -246,9 +247,7 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
     if (archived->contains(kid)) {
       ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, kid));
       if (!entry.has_value()) continue;
-      for (const mek::ArchivedKey& key : entry->keys()) {
-        RETURN_IF_ERROR(mek::CheckNoConflict(record, key.key));
-      }
+      RETURN_IF_ERROR(entry->CheckNoConflict(record, change.replaced));
     } else if (!live.has_value() || !live->doc.record.HasKid(kid)) {
       unknown.insert(kid);
     }
@@ -302,11 +301,12 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
 
   const std::uint64_t next = live_number + 1;
   const mek::DropReason drop_reason = change.drop_reason;
-  mek::VersionDoc doc = NextDoc(live, change, request, options.reason, Now());
+  std::vector<std::string> warnings = std::move(change.warnings);
+  mek::VersionDoc doc = NextDoc(live, std::move(change), request, options.reason, Now());
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
   RETURN_IF_ERROR(CheckSize(document));
   if (options.dry_run) {
-    return Outcome{Version{live_number, std::move(doc)}, std::move(change.warnings), true};
+    return Outcome{Version{live_number, std::move(doc)}, std::move(warnings), true};
   }
 
   if (drop_reason != mek::DropReason::kDestroyed) {
@@ -320,7 +320,7 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
                                                  {"previous_kid", doc.previous_kid},
                                                  {"staged_kid", doc.staged_kid.value_or("")},
                                                  {"display_name", doc.display_name}});
-  return Outcome{Version{next, std::move(doc)}, std::move(change.warnings), false};
+  return Outcome{Version{next, std::move(doc)}, std::move(warnings), false};
 }
 
 absl::Status Mount::Prune(const openbao::Request& request, int limit) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,8 @@ struct Change {
   std::optional<mek::KeyMarks> marks = std::nullopt;
   // Why keys leave the record with it. kDestroyed: they are not archived.
   mek::DropReason drop_reason = mek::DropReason::kDropped;
+  // Keys that are another than the live one, and are meant to be (a repair's).
+  std::set<mek::KeyRef> replaced = {};
   // Versions that go because they hold a destroyed key.
   std::vector<std::uint64_t> deletes_versions = {};
 
@@ -79,6 +82,10 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next);
 // Keys that came into both sets without being made for it are noted with the time, and those that
 // left are forgotten.
 void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next);
+
+// The document of the version that `change` makes after `live`.
+mek::VersionDoc NextDoc(const std::optional<Version>& live, Change change,
+                        const openbao::Request& request, const std::string& reason, absl::Time now);
 
 // INVALID_ARGUMENT for a reason that is too long, or not one line of text.
 absl::Status CheckReason(const std::string& reason);

@@ -21,25 +21,33 @@ using openbao::Request;
 using openbao::Response;
 
 // What of the connection works. Asks the server.
-void AddConnection(const HomeStore::Home& home, Response& response) {
+void AddConnection(const HomeStore::Home& home, absl::Time now, Response& response) {
   kvclient::KvSecret& secret = home.kv->secret();
   if (secret.client().sends_in_the_clear()) {
     response.warnings.emplace_back(
         "address is http:// and not within this machine or cluster: keys and credentials can be "
         "read on their way. Use https://");
   }
-  const absl::StatusOr<std::vector<std::string>> missing = secret.MissingCapabilities();
-  if (!missing.ok()) {
-    response.data["connection"] = JsonText(Cat("fail: ", missing.status().message()));
-    return;
-  }
-  response.data["missing_capabilities"] = TextList(*missing);
   const absl::StatusOr<std::optional<kvclient::SecretMetadata>> metadata = secret.ReadMetadata();
-  if (!metadata.ok()) {
-    response.data["connection"] = JsonText(Cat("fail: ", metadata.status().message()));
+  absl::Status failure = metadata.status();
+  std::optional<std::vector<std::string>> missing;
+  if (!absl::IsUnavailable(failure)) {
+    auto asked = secret.MissingCapabilities();
+    failure.Update(asked.status());
+    if (asked.ok()) missing = *std::move(asked);
+  }
+  if (missing.has_value()) response.data["missing_capabilities"] = TextList(*missing);
+  if (!failure.ok()) {
+    response.data["connection"] = JsonText(Cat("fail: ", failure.message()));
     return;
   }
-  response.data["connection"] = missing->empty() ? "ok" : "fail: the policy lacks capabilities";
+  if (!missing.has_value()) {
+    response.warnings.emplace_back(
+        "what the policy lacks can't be told: the server refuses sys/capabilities-self. Grant "
+        "update on it, as plugin/deploy/kv/mek-kv-writer.hcl does");
+  }
+  const bool is_good = !missing.has_value() || missing->empty();
+  response.data["connection"] = is_good ? "ok" : "fail: the policy lacks capabilities";
   response.data["kv_version"] = metadata->has_value() ? (*metadata)->current_version : 0;
   response.data["cas_required"] = metadata->has_value() && (*metadata)->cas_required;
   if (metadata->has_value() && !(*metadata)->cas_required) {
@@ -48,15 +56,20 @@ void AddConnection(const HomeStore::Home& home, Response& response) {
             "bao kv metadata put -mount=",
             home.settings.connection.mount, " -cas-required=true ", home.settings.connection.path));
   }
+  if (!metadata->has_value()) return;
+  if (auto deletions = secret.SelfDeletions(**metadata, now); deletions.ok()) {
+    for (std::string& text : *deletions) response.warnings.push_back(std::move(text));
+  }
 }
 
-Response Show(const HomeStore::Home& home) {
+Response Show(const HomeStore::Home& home, absl::Time now) {
   const kvclient::Settings& connection = home.settings.connection;
   Response response;
   response.data = {
       {"type", JsonText(home.settings.type())},
       {"address", JsonText(connection.address)},
       {"ca_cert", JsonText(connection.ca_cert)},
+      {"tls_server_name", JsonText(connection.tls_server_name)},
       {"namespace", JsonText(connection.name_space)},
       {"mount", JsonText(connection.mount)},
       {"path", JsonText(connection.path)},
@@ -69,9 +82,11 @@ Response Show(const HomeStore::Home& home) {
       {"token_set", !connection.token.empty()},
   };
   if (home.kv != nullptr) {
-    AddConnection(home, response);
+    AddConnection(home, now, response);
   } else {
-    response.data["connection"] = "not set";
+    response.data["connection"] = home.unusable.ok()
+                                      ? base::Json("not set")
+                                      : JsonText(Cat("fail: ", home.unusable.message()));
   }
   return response;
 }
@@ -79,7 +94,7 @@ Response Show(const HomeStore::Home& home) {
 Answer Read(Mount& mount, const Request& request, const FieldData&) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const HomeStore::Home> home,
                    mount.records().Current(*request.storage));
-  return Show(*home);
+  return Show(*home, mount.Now());
 }
 
 void Change(const FieldData& data, std::string_view name, std::string& text) {
@@ -98,6 +113,7 @@ HomeSettings Changed(const HomeSettings& before, const FieldData& data) {
   if (const auto type = data.String("type"); type.has_value()) settings.in_kv = *type == "kv";
   Change(data, "address", connection.address);
   Change(data, "ca_cert", connection.ca_cert);
+  Change(data, "tls_server_name", connection.tls_server_name);
   Change(data, "namespace", connection.name_space);
   Change(data, "mount", connection.mount);
   Change(data, "path", connection.path);
@@ -138,10 +154,11 @@ absl::Status CheckConfides(const HomeSettings& before, const HomeSettings& after
       break;
   }
   if (given) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      Cat(wanted,
-          ": expected in the same write, for a stored credential is never sent to another address "
-          "(or by another ca_cert, namespace, auth_method or auth_mount). Nothing was changed"));
+  return absl::InvalidArgumentError(Cat(
+      wanted,
+      ": expected in the same write, for a stored credential is never sent to another address "
+      "(or by another ca_cert, tls_server_name, namespace, auth_method or auth_mount). Nothing was "
+      "changed"));
 }
 
 absl::Status CheckWrapped(const HomeSettings& before, const HomeSettings& after,
@@ -195,6 +212,9 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   if (wrapped.has_value()) RETURN_IF_ERROR(CheckWrapped(move.from->settings, changed, data));
   ASSIGN_OR_RETURN(move.to, homes.Prepare(std::move(changed)));
   move.force = data.Bool("force").value_or(false);
+  if (data.Has("take")) {
+    move.take = data.String("take") == "kv" ? Move::Take::kKv : Move::Take::kMount;
+  }
   move.reason = std::string(data.String("reason").value_or(""));
   RETURN_IF_ERROR(CheckReason(move.reason));
   if (wrapped.has_value()) {
@@ -205,7 +225,7 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   mount.logger().Info("the record's home was set", {{"mount", request.mount_point},
                                                     {"type", std::string(move.to->settings.type())},
                                                     {"display_name", request.display_name}});
-  Response response = Show(*move.to);
+  Response response = Show(*move.to, mount.Now());
   response.warnings.insert(response.warnings.begin(), warnings.begin(), warnings.end());
   return response;
 }
@@ -228,6 +248,9 @@ std::vector<openbao::Field> Fields() {
       Text("ca_cert",
            "PEM text of the authorities that sign the server's certificate (@FILE). "
            "Empty: the system's."),
+      Text("tls_server_name",
+           "The name that the server's certificate has (SNI), if it is not the address's host: for "
+           "https://127.0.0.1:8200 or the address of a pod."),
       Text("namespace", "The namespace of the KV engine, if it is not the root."),
       Text("mount", "The path of the KV v2 engine (services/all/kv)."),
       Text("path", "The path of the secret in it (encryption/keys/stored_data)."),
@@ -249,10 +272,15 @@ std::vector<openbao::Field> Fields() {
            "token; read anew at each login."),
       Text("token", "An OpenBao token, renewed as long as it can be. Never shown again."),
       Text("reason", "Why, for the history. Plain text, never a secret."),
+      {.name = "take",
+       .type = FieldType::kString,
+       .description = "Into kv, when the secret and the mount hold different records: whose goes "
+                      "on. The keys of the other come to the end of its sets.",
+       .allowed = {"kv", "mount"}},
       {.name = "force",
        .type = FieldType::kBool,
-       .description = "Into kv: take the secret's record though the mount's is another. Into the "
-                      "mount: bring the newest version known here, if the secret can't be read."},
+       .description = "Into the mount: bring the newest version known here, if the secret can't "
+                      "be read."},
   };
   return fields;
 }
@@ -270,8 +298,9 @@ std::vector<openbao::Path> HomePaths(Mount& mount) {
       "and shown in versions as \"external\". Needed there: create, read and update on the data "
       "path, read on the metadata path; a read of this path says what is missing.\n\n"
       "To set type adopts: the KV secret's record with its history comes to be known here, or goes "
-      "home into the mount. If both hold a record, and not the same one, that is refused. What a "
-      "write leaves out stays as it was.\n\n"
+      "home into the mount. If both hold a record, and not the same one, take=kv or take=mount "
+      "says "
+      "whose goes on; without it that is refused. What a write leaves out stays as it was.\n\n"
       "Who may write here can send the record to a server of his own: this path needs the sudo "
       "capability. A stored credential is never sent to another address: that needs it anew.";
   path.fields = Fields();

@@ -18,23 +18,14 @@ using base::JsonString;
 using openbao::FieldData;
 using openbao::FieldType;
 using openbao::Request;
-using openbao::Response;
 
 constexpr std::string_view kRecordFields[] = {"keys", "current_kid", "jwe_mapping", "private_jwks"};
 
 // What the runbook leaves behind, and also what some platforms want.
 constexpr char kMirrored[] =
     "private_jwks holds the same keys as keys. If that is not meant, the runbook has overwritten "
-    "it: rows that api-keys sealed before can't be opened. Look for the same kids with other keys "
-    "in the KV secret's older versions and in backups, before they are gone";
-
-// The record in what `bao kv get -format=json` prints: {"data":{"data":{…},"metadata":{…}}, …}.
-const Json* RecordOfBackup(const Json& backup) {
-  const auto outer = backup.find("data");
-  if (outer == backup.end() || !outer->is_object()) return nullptr;
-  const auto inner = outer->find("data");
-  return inner != outer->end() && inner->is_object() ? &*inner : nullptr;
-}
+    "it: rows that api-keys sealed before can't be opened. The KV secret's older versions and "
+    "backups may hold the same kids with other keys: write repair brings these back";
 
 // What the KV secret of config/home holds now.
 absl::StatusOr<mek::Record> RecordInKv(Mount& mount, openbao::Storage& storage) {
@@ -71,12 +62,7 @@ absl::StatusOr<mek::Record> ImportedRecord(Mount& mount, openbao::Storage& stora
   if (!fields.empty()) {
     return absl::InvalidArgumentError("give either the four fields or backup, not both");
   }
-  const Json* record = RecordOfBackup(*backup);
-  if (record == nullptr) {
-    return absl::InvalidArgumentError(
-        "backup: expected what `bao kv get -format=json` prints, with the record under data.data");
-  }
-  return mek::Record::Parse(*record);
+  return RecordOfBackup(*backup);
 }
 
 Answer Import(Mount& mount, const Request& request, const FieldData& data) {

@@ -158,16 +158,19 @@ Answer RetireKey(Mount& mount, const Request& request, const FieldData& data) {
 }
 
 Answer RestoreKey(Mount& mount, const Request& request, const FieldData& data) {
-  return Act(
-      mount, request, data, mek::KeyAction::kRestore,
-      [](const Version& live, const KnownKey& known, const std::string&) -> absl::StatusOr<Change> {
-        std::vector<mek::SetKey> keys;
-        for (const mek::ArchivedKey& key : known.archived->keys()) {
-          keys.push_back({key.key.set, key.key.jwk.Clone()});
-        }
-        ASSIGN_OR_RETURN(mek::Record record, mek::Restore(live.doc.record, keys));
-        return Change{.record = std::move(record), .operation = "restore"};
-      });
+  return Act(mount, request, data, mek::KeyAction::kRestore,
+             [](const Version& live, const KnownKey& known,
+                const std::string& kid) -> absl::StatusOr<Change> {
+               std::vector<mek::SetKey> keys;
+               for (const mek::Set set : mek::kSets) {
+                 const mek::ArchivedKey* const archived = known.archived->Find(set);
+                 if (archived != nullptr && live.doc.record.set(set).Find(kid) == nullptr) {
+                   keys.push_back({set, archived->key.jwk.Clone()});
+                 }
+               }
+               ASSIGN_OR_RETURN(mek::Record record, mek::Restore(live.doc.record, keys));
+               return Change{.record = std::move(record), .operation = "restore"};
+             });
 }
 
 Answer MarkCompromised(Mount& mount, const Request& request, const FieldData& data) {

@@ -30,6 +30,10 @@ Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
                           "version ", number, " is the live one; there is nothing to roll back"));
                     }
                     ASSIGN_OR_RETURN(Version target, mount.Find(*request.storage, number));
+                    // It came up between the two reads.
+                    if (!live.has_value()) {
+                      return absl::AbortedError("the record came up just now; try again");
+                    }
                     ASSIGN_OR_RETURN(Change change,
                                      WithNewerKeys(mount, *request.storage,
                                                    std::move(target.doc.record), *live, drop));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/destroy.h"
@@ -106,7 +107,7 @@ Stored CheckVersions(Mount& mount, openbao::Storage& storage,
 
 // Every archived key can be read and used.
 Finding CheckArchive(Mount& mount, openbao::Storage& storage,
-                     std::map<KeyRef, mek::Jwk>& archived) {
+                     std::vector<mek::ArchivedKey>& archived) {
   constexpr char kCheck[] = "storage.archive";
   const absl::StatusOr<ArchiveStore::Kids> kids = mount.archive().List(storage);
   if (!kids.ok()) return Fail(kCheck, kids.status());
@@ -119,43 +120,63 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage,
         return Fail(kCheck, absl::DataLossError(Cat("AES-256-GCM fails with the archived key of ",
                                                     kid, ". Check the plugin's host")));
       }
-      archived.emplace(KeyRef{key.key.set, kid}, key.key.jwk.Clone());
+      archived.push_back({{key.key.set, key.key.jwk.Clone()},
+                          key.dropped_time,
+                          key.dropped_by_version,
+                          key.reason});
     }
   }
   return Ok(kCheck, absl::StrCat((*kids)->size(), (*kids)->size() == 1 ? " kid" : " kids",
                                  " in the archive can be read, and used"));
 }
 
+// No other hand has taken a key from the readers.
+Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
+  constexpr char kCheck[] = "rotation.nothing_taken_out";
+  for (const mek::ArchivedKey& key : archived) {
+    const std::string& kid = key.key.jwk.kid();
+    const mek::Jwk* const there = live.record.set(key.key.set).Find(kid);
+    if (key.reason != mek::DropReason::kExternal || live.marks.destroyed.contains(kid)) continue;
+    if (there == nullptr && live.marks.compromised.contains(kid)) continue;
+    if (there != nullptr && there->key() == key.key.jwk.key()) continue;
+    return {kCheck, Finding::Level::kFail,
+            Cat("another hand ",
+                there == nullptr ? "took kid " : "put another key in the place of kid ", kid,
+                there == nullptr ? " out of " : " of ", mek::SetName(key.key.set), " with version ",
+                key.dropped_by_version, there == nullptr ? "" : ", as the runbook does",
+                ": what was sealed with it can't be opened. It is in the archive, and write repair "
+                "brings it back (dry_run=true shows what that does)")};
+  }
+  return Ok(kCheck, "no other hand has taken a key out of the record");
+}
+
 // Every key of any stored version is in the record or the archive, so that it can come back to
 // readers without a rollback.
 Finding CheckNothingLost(const std::map<KeyRef, std::vector<Stored::Key>>& stored,
-                         const std::map<KeyRef, mek::Jwk>& archived, const mek::VersionDoc& live) {
+                         const std::vector<mek::ArchivedKey>& archived,
+                         const mek::VersionDoc& live) {
   constexpr char kCheck[] = "storage.no_key_lost";
+  std::map<KeyRef, std::vector<const mek::Jwk*>> kept;
+  for (const mek::ArchivedKey& key : archived) {
+    kept[KeyRef{key.key.set, key.key.jwk.kid()}].push_back(&key.key.jwk);
+  }
   for (const auto& [ref, keys] : stored) {
+    std::vector<const mek::Jwk*>& known = kept[ref];
     const mek::Jwk* const in_record = live.record.set(ref.set).Find(ref.kid);
-    const auto in_archive = archived.find(ref);
-    const mek::Jwk* const kept = in_archive == archived.end() ? nullptr : &in_archive->second;
+    if (in_record != nullptr) known.push_back(in_record);
     for (const Stored::Key& key : keys) {
-      const auto is_it = [&](const mek::Jwk* jwk) {
-        return jwk != nullptr && jwk->key() == key.jwk.key();
-      };
-      if (is_it(in_record) || is_it(kept)) continue;
+      const bool is_known = std::ranges::any_of(
+          known, [&](const mek::Jwk* jwk) { return jwk->key() == key.jwk.key(); });
+      if (is_known) continue;
       if (live.marks.destroyed.contains(ref.kid)) {
         return {kCheck, Finding::Level::kWarn,
                 Cat("kid ", ref.kid, " was destroyed, and version ", key.version,
                     " still holds it; this is made good within a minute")};
       }
-      if (in_record != nullptr || kept != nullptr) {
-        return {kCheck, Finding::Level::kFail,
-                Cat("kid ", ref.kid, " of ", mek::SetName(ref.set), " was another key in version ",
-                    key.version,
-                    ", and has been overwritten since, as the runbook does to private_jwks: what "
-                    "was sealed with that one opens with that version's record only. The version "
-                    "is kept; open it with that, and seal it anew")};
-      }
-      return {kCheck, Finding::Level::kFail,
-              Cat("kid ", ref.kid, " of ", mek::SetName(ref.set), " is only in version ",
-                  key.version, ": rollback to it, which keeps the newer keys, brings it back")};
+      return {
+          kCheck, Finding::Level::kFail,
+          Cat("kid ", ref.kid, " of ", mek::SetName(ref.set), " is only in version ", key.version,
+              ": write repair version=", absl::StrCat(key.version), " brings it back")};
     }
   }
   return Ok(kCheck, "every key of every stored version is in the record or the archive");
@@ -173,6 +194,23 @@ Finding CheckSettings(Mount& mount, openbao::Storage& storage, const mek::Versio
     if (!status.ok()) return Fail(kCheck, status);
   }
   return Ok(kCheck, "settings, acknowledgements and readers can be read");
+}
+
+// KV deletes no version by itself, or it would in time be the live one.
+std::optional<Finding> CheckKept(Mount& mount, openbao::Storage& storage) {
+  constexpr char kCheck[] = "storage.kv_keeps_versions";
+  const auto home = mount.records().Current(storage);
+  if (!home.ok() || !(*home)->settings.in_kv) return std::nullopt;
+  kvclient::KvSecret& secret = (*home)->kv->secret();
+  const auto metadata = secret.ReadMetadata();
+  if (!metadata.ok()) return Fail(kCheck, metadata.status());
+  if (!metadata->has_value()) return std::nullopt;
+  const auto deletions = secret.SelfDeletions(**metadata, mount.Now());
+  if (!deletions.ok()) return Fail(kCheck, deletions.status());
+  if (!deletions->empty()) {
+    return Finding{kCheck, Finding::Level::kWarn, absl::StrJoin(*deletions, ". ")};
+  }
+  return Ok(kCheck, "KV deletes no version by itself");
 }
 
 Finding CheckStaged(const mek::VersionDoc& live) {
@@ -213,11 +251,15 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   Stored stored = CheckVersions(
       mount, storage, has_record ? (*live)->doc.deleted_versions : std::vector<std::uint64_t>());
   for (Finding& finding : stored.findings) findings.push_back(std::move(finding));
-  std::map<KeyRef, mek::Jwk> archived;
+  std::vector<mek::ArchivedKey> archived;
   findings.push_back(CheckArchive(mount, storage, archived));
   findings.push_back(CheckSettings(mount, storage, has_record ? &(*live)->doc : nullptr));
+  if (auto kept = CheckKept(mount, storage); kept.has_value()) {
+    findings.push_back(*std::move(kept));
+  }
   if (has_record) {
     findings.push_back(CheckNothingLost(stored.keys, archived, (*live)->doc));
+    findings.push_back(CheckExternal(archived, (*live)->doc));
     findings.push_back(CheckStaged((*live)->doc));
     findings.push_back(CheckCompromised((*live)->doc));
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "engine/kv_time.h"
 #include "engine/mount.h"
 #include "sdk/framework/path.h"
 
@@ -20,6 +21,7 @@ using Answer = absl::StatusOr<std::optional<openbao::Response>>;
 inline openbao::Handler Bind(Mount& mount, Answer (*handler)(Mount&, const openbao::Request&,
                                                              const openbao::FieldData&)) {
   return [&mount, handler](const openbao::Request& request, const openbao::FieldData& data) {
+    const kvclient::Allowance allowance = KvAllowance(request);
     return handler(mount, request, data);
   };
 }
@@ -30,6 +32,7 @@ std::vector<openbao::Path> ImportPaths(Mount& mount);
 std::vector<openbao::Path> KeysPaths(Mount& mount);
 std::vector<openbao::Path> ReadersPaths(Mount& mount);
 std::vector<openbao::Path> RecordPaths(Mount& mount);
+std::vector<openbao::Path> RepairPaths(Mount& mount);
 std::vector<openbao::Path> RollbackPaths(Mount& mount);
 std::vector<openbao::Path> RotatePaths(Mount& mount);
 std::vector<openbao::Path> StatusPaths(Mount& mount);

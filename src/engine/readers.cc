@@ -207,7 +207,7 @@ absl::Status Readers::Save(openbao::Storage& storage, absl::Time since, absl::Ti
     has_news_ = has_later_ = false;
     saved_ = now;
   }
-  const absl::Status put = WriteList(storage, kSeenKey, "readers", std::move(list));
+  absl::Status put = WriteList(storage, kSeenKey, "readers", std::move(list));
   if (!put.ok()) {
     absl::MutexLock lock(&mutex_);
     has_news_ = true;

@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/destroy.h"
+#include "engine/kv_time.h"
 #include "engine/operations.h"
 #include "mek/document.h"
 #include "sdk/logical/errors.h"
@@ -101,24 +102,31 @@ absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,
   return activated.ok() ? kept : activated;
 }
 
+// Each step is an operation of its own, so that a slow one leaves the others their time.
+template <class Step>
+absl::Status Do(const openbao::Request& request, Step step) {
+  const kvclient::Allowance allowance = KvAllowance(request);
+  return step();
+}
+
 }  // namespace
 
 absl::Status Tick(Mount& mount, const openbao::Request& tick) {
   const openbao::Request request = OwnRequest(tick);
   absl::Status first;
   // With a home that can't be reached nothing of the rest can be done.
-  const absl::Status caught_up = CatchUp(mount, request);
+  absl::Status caught_up = Do(request, [&] { return CatchUp(mount, request); });
   if (absl::IsUnavailable(caught_up)) return caught_up;
   first.Update(caught_up);
-  first.Update(FinishDestroying(mount, request));
+  first.Update(Do(request, [&] { return FinishDestroying(mount, request); }));
   const absl::StatusOr<Config> config = mount.config().Get(*request.storage);
   first.Update(config.status());
   if (config.ok()) {
-    first.Update(RotateAndActivate(mount, request, *config));
+    first.Update(Do(request, [&] { return RotateAndActivate(mount, request, *config); }));
     const absl::Time now = mount.Now();
     first.Update(mount.readers().Save(*request.storage, now - config->reader_timeout, now));
   }
-  first.Update(mount.Prune(request, kPruneAtOnce));
+  first.Update(Do(request, [&] { return mount.Prune(request, kPruneAtOnce); }));
   return first;
 }
 

@@ -56,6 +56,16 @@ void AddNewToReaders(const Version& live, Change& change) {
       "only at their start (nvcf-api, api-keys) were restarted"));
 }
 
+absl::StatusOr<mek::Record> RecordOfBackup(const base::Json& backup) {
+  const auto outer = backup.find("data");
+  if (outer != backup.end() && outer->is_object()) {
+    const auto inner = outer->find("data");
+    if (inner != outer->end() && inner->is_object()) return mek::Record::Parse(*inner);
+  }
+  return absl::InvalidArgumentError(
+      "backup: expected what `bao kv get -format=json` prints, with the record under data.data");
+}
+
 openbao::Field NewerKeysField() {
   return {.name = "newer_keys",
           .type = openbao::FieldType::kString,

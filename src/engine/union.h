@@ -16,6 +16,10 @@ openbao::Field NewerKeysField();
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop);
 
+// The record in what `bao kv get -format=json` prints: {"data":{"data":{…},"metadata":{…}}, …}.
+// INVALID_ARGUMENT if it is none.
+absl::StatusOr<mek::Record> RecordOfBackup(const base::Json& backup);
+
 // Warns if the change makes a key current that readers have not had.
 void AddNewToReaders(const Version& live, Change& change);
 

@@ -88,12 +88,9 @@ absl::StatusOr<Address> ParseAddress(std::string_view url) {
     port = authority;
   } else {
     const std::size_t colon = std::min(authority.find(':'), authority.size());
-    address.host = std::string(authority.substr(0, colon));
+    address.host = absl::AsciiStrToLower(base::ToAbsl(authority.substr(0, colon)));
     port = authority.substr(colon);
-    if (address.host.empty() || address.host.size() > 253 ||
-        !std::ranges::all_of(address.host, IsHostCharacter)) {
-      return Refuse();
-    }
+    if (!IsHost(address.host)) return Refuse();
   }
   address.port = address.tls ? 443 : 80;
   if (!port.empty()) {
@@ -106,6 +103,10 @@ absl::StatusOr<Address> ParseAddress(std::string_view url) {
     address.port = static_cast<std::uint16_t>(number);
   }
   return address;
+}
+
+bool IsHost(std::string_view text) {
+  return !text.empty() && text.size() <= 253 && std::ranges::all_of(text, IsHostCharacter);
 }
 
 bool IsIpAddress(std::string_view host) {

@@ -14,7 +14,8 @@ struct Address {
   bool tls = true;
   std::string host;  // a name, or an IP address without brackets
   std::uint16_t port = 0;
-  std::string prefix;  // "" or "/path", for a server behind a proxy
+  std::string prefix;            // "" or "/path", for a server behind a proxy
+  std::string server_name = {};  // that its certificate has; "": host
 
   // What the Host header says: brackets around IPv6, the port always.
   std::string Authority() const;
@@ -25,6 +26,7 @@ struct Address {
 // INVALID_ARGUMENT with what was expected.
 absl::StatusOr<Address> ParseAddress(std::string_view url);
 
+bool IsHost(std::string_view text);
 bool IsIpAddress(std::string_view host);
 
 // Whether what is sent there in the clear stays on this machine or within a cluster: loopback and

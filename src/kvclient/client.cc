@@ -24,6 +24,9 @@ using base::Json;
 constexpr std::size_t kMaxJwt = 64 << 10;
 // After a renewal that failed while the token is still good.
 constexpr absl::Duration kTryAgain = absl::Seconds(30);
+// A refusal leads to no new login so soon after another one did.
+constexpr absl::Duration kBetweenLogins = absl::Minutes(1);
+constexpr absl::Duration kRevoking = absl::Seconds(1);
 
 // What a server may say that helps, and shows nothing.
 constexpr std::string_view kPhrases[] = {
@@ -47,7 +50,7 @@ constexpr std::string_view kPhrases[] = {
 };
 
 std::string_view PhraseIn(const Json& body) {
-  const Json* errors = Member(body, "errors");
+  const Json* errors = base::FindMember(body, "errors");
   if (errors == nullptr || !errors->is_array()) return "";
   for (const Json& error : *errors) {
     const auto* text = error.get_ptr<const base::JsonString*>();
@@ -102,14 +105,13 @@ absl::Status NeverReached(absl::Status status) {
 
 }  // namespace
 
-const Json* Member(const Json& object, std::string_view name) {
-  if (!object.is_object()) return nullptr;
-  const auto at = object.find(base::JsonString(name));
-  return at == object.end() ? nullptr : &*at;
+bool IsTrue(const Json& object, std::string_view name) {
+  const Json* value = base::FindMember(object, name);
+  return value != nullptr && value->is_boolean() && value->get<bool>();
 }
 
 const Json* Reply::Object(std::string_view name) const {
-  const Json* member = Member(body, name);
+  const Json* member = base::FindMember(body, name);
   return member != nullptr && member->is_object() ? member : nullptr;
 }
 
@@ -117,6 +119,7 @@ absl::Status ToStatus(const Reply& reply, std::string_view what) {
   const std::string_view phrase = PhraseIn(reply.body);
   const std::string why =
       Cat(what, ": the server answered ", reply.status, phrase.empty() ? "" : ", ", phrase);
+  if (reply.status == 413) return absl::ResourceExhaustedError(why);
   if (reply.status == 429 || reply.status >= 500 || (reply.status >= 470 && reply.status < 480)) {
     return absl::UnavailableError(why);
   }
@@ -131,6 +134,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::New(Settings settings, base::Clo
                                                     Timeouts timeouts) {
   RETURN_IF_ERROR(settings.Check());
   ASSIGN_OR_RETURN(Address address, ParseAddress(settings.address));
+  address.server_name = settings.tls_server_name;
   TlsContext context;
   if (address.tls) {
     ASSIGN_OR_RETURN(context, NewTlsContext(settings.ca_cert));
@@ -160,7 +164,8 @@ absl::StatusOr<Reply> Client::Send(std::string_view method, std::string_view pat
   if (!settings_.name_space.empty()) {
     request.headers.push_back({"X-Vault-Namespace", settings_.name_space});
   }
-  absl::StatusOr<HttpResponse> response = Exchange(address_, context_.get(), request, timeouts_);
+  absl::StatusOr<HttpResponse> response =
+      Exchange(address_, context_.get(), request, timeouts_, *Allowance::OfThread());
   bool redirected = false;
   if (response.ok() && response->status >= 300 && response->status < 400) {
     redirected = true;
@@ -202,6 +207,7 @@ absl::StatusOr<HttpResponse> Client::Follow(const HttpResponse& redirect, HttpRe
     const absl::StatusOr<Address> other = ParseAddress(where.substr(0, path));
     if (!other.ok()) return absl::UnavailableError("a redirect leads nowhere");
     address = *other;
+    address.server_name = address_.server_name;
     where.remove_prefix(path);
   }
   const bool is_plain = std::ranges::all_of(
@@ -212,32 +218,55 @@ absl::StatusOr<HttpResponse> Client::Follow(const HttpResponse& redirect, HttpRe
         "answers by itself");
   }
   request.target = std::string(where);
-  ASSIGN_OR_RETURN(HttpResponse response, Exchange(address, context_.get(), request, timeouts_));
+  ASSIGN_OR_RETURN(HttpResponse response,
+                   Exchange(address, context_.get(), request, timeouts_, *Allowance::OfThread()));
   if (response.status >= 300 && response.status < 400) {
     return absl::UnavailableError("it redirects more than once");
   }
   return response;
 }
 
-absl::StatusOr<Reply> Client::Call(std::string_view method, std::string_view path,
-                                   const Json& body) {
-  bool fresh = false;
-  absl::StatusOr<SharedToken> token = GoodToken(fresh);
-  if (!token.ok()) return NeverReached(token.status());
-  ASSIGN_OR_RETURN(Reply reply, Send(method, path, (*token)->value.view(), body));
-  if (reply.status != 403 || fresh || settings_.auth_method == AuthMethod::kToken) return reply;
-  // The token may have been revoked: one new login, one more try.
-  {
-    absl::MutexLock lock(&mutex_);
-    if (token_ == *token) token_.reset();
-  }
-  token = GoodToken(fresh);
+absl::StatusOr<Reply> Client::Ask(std::string_view method, std::string_view path,
+                                  const Json& body) {
+  std::optional<Allowance> own;
+  if (Allowance::OfThread() == nullptr) own.emplace(timeouts_.total);
+  const absl::StatusOr<SharedToken> token = GoodToken();
   if (!token.ok()) return NeverReached(token.status());
   return Send(method, path, (*token)->value.view(), body);
 }
 
-absl::StatusOr<Client::SharedToken> Client::GoodToken(bool& fresh) {
-  fresh = false;
+absl::StatusOr<Reply> Client::Call(std::string_view method, std::string_view path,
+                                   const Json& body) {
+  std::optional<Allowance> own;
+  if (Allowance::OfThread() == nullptr) own.emplace(timeouts_.total);
+  absl::StatusOr<SharedToken> token = GoodToken();
+  if (!token.ok()) return NeverReached(token.status());
+  ASSIGN_OR_RETURN(Reply reply, Send(method, path, (*token)->value.view(), body));
+  if (reply.status != 403) return reply;
+  // The token may have been revoked: one new login, one more try.
+  token = AnotherToken(*token);
+  if (token.ok() && *token == nullptr) return reply;
+  absl::StatusOr<Reply> again = token.ok() ? Send(method, path, (*token)->value.view(), body)
+                                           : absl::StatusOr<Reply>(NeverReached(token.status()));
+  if (reply.redirected) {
+    // Of what was sent first, not all is known to have been refused.
+    if (!again.ok()) return absl::Status(again.status().code(), again.status().message());
+    again->redirected = true;
+  }
+  return again;
+}
+
+Client::Token Client::Token::Clone() const {
+  return {.value = value.Clone(),
+          .renew_at = renew_at,
+          .expires_at = expires_at,
+          .life = life,
+          .renewable = renewable,
+          .logged_in = logged_in,
+          .after_refusal = after_refusal};
+}
+
+absl::StatusOr<Client::SharedToken> Client::GoodToken() {
   SharedToken token;
   {
     absl::MutexLock lock(&mutex_);
@@ -245,23 +274,59 @@ absl::StatusOr<Client::SharedToken> Client::GoodToken(bool& fresh) {
   }
   const absl::Duration now = clock_->Monotonic();
   if (token != nullptr && now < token->renew_at) return token;
-  absl::StatusOr<Token> renewed = token != nullptr && token->renewable ? Renew(*token) : NewToken();
-  if (renewed.ok()) {
-    fresh = true;
-    return Keep(*std::move(renewed));
-  }
-  if (token == nullptr || now >= token->expires_at) return renewed.status();
-  return Keep(Token{.value = token->value.Clone(),
-                    .renew_at = now + kTryAgain,
-                    .expires_at = token->expires_at,
-                    .renewable = token->renewable});
+  const bool expired = token == nullptr || now >= token->expires_at;
+  absl::StatusOr<Token> next = expired ? NewToken() : NextToken(*token);
+  if (next.ok()) return Keep(*std::move(next), token);
+  if (expired) return next.status();
+  Token same = token->Clone();
+  same.renew_at = now + kTryAgain;
+  return Keep(std::move(same), token);
 }
 
-Client::SharedToken Client::Keep(Token token) {
-  auto kept = std::make_shared<const Token>(std::move(token));
-  absl::MutexLock lock(&mutex_);
-  token_ = kept;
+absl::StatusOr<Client::SharedToken> Client::AnotherToken(const SharedToken& refused) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (token_ != refused && token_ != nullptr) return token_;
+  }
+  // One of the same role may do no more than one that was got for this a moment ago.
+  if (!refused->logged_in.has_value() ||
+      (refused->after_refusal && clock_->Monotonic() - *refused->logged_in < kBetweenLogins)) {
+    return SharedToken();
+  }
+  ASSIGN_OR_RETURN(Token token, LogIn());
+  token.after_refusal = true;
+  return Keep(std::move(token), refused);
+}
+
+absl::StatusOr<Client::Token> Client::NextToken(const Token& old) {
+  const bool is_given = settings_.auth_method == AuthMethod::kToken;
+  if (old.renewable) {
+    absl::StatusOr<Token> renewed = Renew(old);
+    if (renewed.ok() || is_given || absl::IsUnavailable(renewed.status())) return renewed;
+  }
+  return NewToken();
+}
+
+Client::SharedToken Client::Keep(Token token, const SharedToken& old) {
+  SharedToken kept = std::make_shared<const Token>(std::move(token));
+  SharedToken unused = old;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (token_ != old && token_ != nullptr) {
+      unused = std::exchange(kept, token_);
+    } else {
+      token_ = kept;
+    }
+  }
+  if (unused != nullptr && unused->value != kept->value) Revoke(*unused);
   return kept;
+}
+
+void Client::Revoke(const Token& token) {
+  if (!token.logged_in.has_value() || clock_->Monotonic() >= token.expires_at) return;
+  // It is of no use to anybody, and expires by itself.
+  const Allowance brief = Allowance::AtMost(kRevoking);
+  Send("POST", "auth/token/revoke-self", token.value.view(), Json::object()).status().IgnoreError();
 }
 
 absl::StatusOr<Client::Token> Client::NewToken() {
@@ -270,7 +335,7 @@ absl::StatusOr<Client::Token> Client::NewToken() {
 
 Client::Token Client::TokenOf(base::SecretBytes value, const Json& lease, std::string_view ttl) {
   Token token{.value = std::move(value)};
-  const Json* seconds = Member(lease, ttl);
+  const Json* seconds = base::FindMember(lease, ttl);
   const std::int64_t number =
       seconds != nullptr && seconds->is_number_unsigned() ? seconds->get<std::int64_t>() : 0;
   const absl::Duration life = absl::Seconds(std::min<std::int64_t>(number, 1 << 30));
@@ -278,6 +343,7 @@ Client::Token Client::TokenOf(base::SecretBytes value, const Json& lease, std::s
     const absl::Duration now = clock_->Monotonic();
     token.renew_at = now + life * 2 / 3;
     token.expires_at = now + life;
+    token.life = life;
   }
   return token;
 }
@@ -304,7 +370,10 @@ absl::StatusOr<Client::Token> Client::LogIn() {
       })) {
     return absl::UnavailableError(Cat("the login at ", path, " gave no token"));
   }
-  return TokenOf(base::SecretBytes(std::string_view(*token)), *auth, "lease_duration");
+  Token own = TokenOf(base::SecretBytes(std::string_view(*token)), *auth, "lease_duration");
+  own.renewable = IsTrue(*auth, "renewable");
+  own.logged_in = clock_->Monotonic();
+  return own;
 }
 
 // A token that was given is renewed by itself, as long as it can be.
@@ -316,9 +385,8 @@ absl::StatusOr<Client::Token> Client::LookUp() {
   if (reply.status == 403 || reply.status == 404) return token;
   const Json* data = reply.ok() ? reply.Object("data") : nullptr;
   if (data == nullptr) return ToStatus(reply, "the token can't be looked up");
-  const Json* renewable = Member(*data, "renewable");
   token = TokenOf(std::move(token.value), *data, "ttl");
-  token.renewable = renewable != nullptr && renewable->is_boolean() && renewable->get<bool>();
+  token.renewable = IsTrue(*data, "renewable");
   if (!token.renewable) token.renew_at = absl::InfiniteDuration();
   return token;
 }
@@ -329,8 +397,17 @@ absl::StatusOr<Client::Token> Client::Renew(const Token& old) {
   const Json* auth = reply.ok() ? reply.Object("auth") : nullptr;
   if (auth == nullptr) return ToStatus(reply, "the token can't be renewed");
   Token token = TokenOf(old.value.Clone(), *auth, "lease_duration");
-  token.renewable = true;
+  token.logged_in = old.logged_in;
+  token.after_refusal = old.after_refusal;
+  // A shorter life than before is what is left of the longest that it may have.
+  token.renewable = settings_.auth_method == AuthMethod::kToken || token.life >= old.life;
   return token;
+}
+
+absl::Status Client::CheckLogin() {
+  std::optional<Allowance> own;
+  if (Allowance::OfThread() == nullptr) own.emplace(timeouts_.total);
+  return GoodToken().status();
 }
 
 absl::StatusOr<base::SecretBytes> Client::UnwrapSecretId(const base::SecretBytes& wrapping_token) {
@@ -338,6 +415,8 @@ absl::StatusOr<base::SecretBytes> Client::UnwrapSecretId(const base::SecretBytes
     return absl::InvalidArgumentError(
         "wrapped_secret_id: expected a wrapping token, in one word. Nothing was changed");
   }
+  std::optional<Allowance> own;
+  if (Allowance::OfThread() == nullptr) own.emplace(timeouts_.total);
   ASSIGN_OR_RETURN(const Reply reply,
                    Send("POST", "sys/wrapping/unwrap", wrapping_token.view(), Json::object()));
   if (!reply.ok()) {

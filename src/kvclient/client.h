@@ -2,6 +2,7 @@
 #define KVCLIENT_CLIENT_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "kvclient/address.h"
+#include "kvclient/allowance.h"
 #include "kvclient/http.h"
 #include "kvclient/settings.h"
 #include "kvclient/tls.h"
@@ -30,16 +32,18 @@ struct Reply {
   const base::Json* Object(std::string_view name) const;
 };
 
-// The member `name` of an object, or nullptr.
-const base::Json* Member(const base::Json& object, std::string_view name);
+// Whether the member `name` is true.
+bool IsTrue(const base::Json& object, std::string_view name);
 
-// Why a reply is no success: UNAVAILABLE if the server can't serve now, else FAILED_PRECONDITION.
-// What the server wrote is never passed on, for it may repeat what it was sent; known phrases are.
+// Why a reply is no success: UNAVAILABLE if the server can't serve now, RESOURCE_EXHAUSTED if it
+// was sent too much, else FAILED_PRECONDITION. What the server wrote is never passed on, for it may
+// repeat what it was sent; known phrases are.
 absl::Status ToStatus(const Reply& reply, std::string_view what);
 
 // Speaks to one OpenBao server as the settings say. It logs in when it must: before the first call,
-// before the token expires, and once more when the token is refused. Thread-safe; no lock is held
-// while it waits for the server.
+// when a token that expires can't be renewed, and once more when the token is refused. Thread-safe;
+// no lock is held while it waits for the server. All that a call needs takes what is left of the
+// thread's Allowance at most, or one time-out without one.
 class Client {
  public:
   // `clock` outlives the client. INVALID_ARGUMENT as Settings::Check().
@@ -50,6 +54,13 @@ class Client {
   // NeverSent().
   absl::StatusOr<Reply> Call(std::string_view method, std::string_view path,
                              const base::Json& body = nullptr);
+
+  // As Call, for what the policies may well not allow: a 403 leads to no new login.
+  absl::StatusOr<Reply> Ask(std::string_view method, std::string_view path,
+                            const base::Json& body = nullptr);
+
+  // Whether the credentials are taken. FAILED_PRECONDITION if they are refused; UNAVAILABLE.
+  absl::Status CheckLogin();
 
   // What a wrapping token holds; it is used up by that.
   absl::StatusOr<base::SecretBytes> UnwrapSecretId(const base::SecretBytes& wrapping_token);
@@ -63,7 +74,12 @@ class Client {
     base::SecretBytes value;
     absl::Duration renew_at = absl::InfiniteDuration();  // on the monotonic clock
     absl::Duration expires_at = absl::InfiniteDuration();
-    bool renewable = false;  // by itself, without a login
+    absl::Duration life = absl::InfiniteDuration();          // as it was got or renewed
+    bool renewable = false;                                  // by itself, without a login
+    std::optional<absl::Duration> logged_in = std::nullopt;  // when; of a token of our own
+    bool after_refusal = false;                              // got since the one before was refused
+
+    Token Clone() const;
   };
   using SharedToken = std::shared_ptr<const Token>;
 
@@ -73,14 +89,21 @@ class Client {
   absl::StatusOr<Reply> Send(std::string_view method, std::string_view path, std::string_view token,
                              const base::Json& body);
   absl::StatusOr<HttpResponse> Follow(const HttpResponse& redirect, HttpRequest request);
-  // A token that is good as far as is known; `fresh`: just got.
-  absl::StatusOr<SharedToken> GoodToken(bool& fresh);
+  // A token that is good as far as is known.
+  absl::StatusOr<SharedToken> GoodToken();
+  // Another one than `refused`, or nullptr if there is no point in one.
+  absl::StatusOr<SharedToken> AnotherToken(const SharedToken& refused);
+  // A token in the place of one that expires.
+  absl::StatusOr<Token> NextToken(const Token& old);
   absl::StatusOr<Token> NewToken();
   absl::StatusOr<Token> LogIn();
   absl::StatusOr<Token> LookUp();
   absl::StatusOr<Token> Renew(const Token& old);
   Token TokenOf(base::SecretBytes value, const base::Json& lease, std::string_view ttl);
-  SharedToken Keep(Token token);
+  // In the place of `old`, unless another thread was faster: then what that one has got. A token of
+  // our own that is no longer used is revoked.
+  SharedToken Keep(Token token, const SharedToken& old);
+  void Revoke(const Token& token);
 
   const Settings settings_;
   const Address address_;

@@ -16,7 +16,6 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
-#include "kvclient/resolve.h"
 
 namespace kvclient {
 namespace {
@@ -31,34 +30,48 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const Address& addr
                                                              SSL_CTX* context, Deadline deadline) {
   ASSIGN_OR_RETURN(const std::vector<Endpoint> endpoints,
                    Resolve(address.host, address.port, deadline));
-  absl::Status last;
-  for (const Endpoint& endpoint : endpoints) {
-    const int made =
-        socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (made < 0) {
-      last = absl::UnavailableError("no socket can be opened");
-      continue;
-    }
-    std::unique_ptr<Connection> connection(new Connection(made));
-    const int yes = 1;
-    setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    int error = 0;
-    if (connect(made, reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) != 0) {
-      error = errno;
-      if (error == EINPROGRESS) {
-        RETURN_IF_ERROR(connection->Wait(POLLOUT, deadline));
-        socklen_t size = sizeof error;
-        if (getsockopt(made, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-      }
-    }
-    if (error != 0) {
-      last = absl::UnavailableError(base::Cat("no connection: ", std::strerror(error)));
-      continue;
-    }
-    if (address.tls) RETURN_IF_ERROR(connection->Handshake(address, context, deadline));
-    return connection;
+  return OpenAny(endpoints, address, context, deadline);
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::OpenAny(std::span<const Endpoint> endpoints,
+                                                                const Address& address,
+                                                                SSL_CTX* context,
+                                                                Deadline deadline) {
+  absl::Status last = absl::UnavailableError("the name has no address");
+  for (auto left = static_cast<int>(endpoints.size()); left > 0; --left) {
+    absl::StatusOr<std::unique_ptr<Connection>> connection =
+        OpenOne(endpoints[endpoints.size() - static_cast<std::size_t>(left)], address, context,
+                deadline.Share(left));
+    if (connection.ok() || absl::IsCancelled(connection.status())) return connection;
+    last = connection.status();
   }
   return last;
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::OpenOne(const Endpoint& endpoint,
+                                                                const Address& address,
+                                                                SSL_CTX* context,
+                                                                Deadline deadline) {
+  const int made =
+      socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (made < 0) return absl::UnavailableError("no socket can be opened");
+  std::unique_ptr<Connection> connection(new Connection(made));
+  const int yes = 1;
+  setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  int error = 0;
+  if (connect(made, reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) != 0) {
+    error = errno;
+    if (error == EINPROGRESS) {
+      RETURN_IF_ERROR(connection->Wait(POLLOUT, deadline));
+      socklen_t size = sizeof error;
+      if (getsockopt(made, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    }
+  }
+  if (error != 0) {
+    return absl::UnavailableError(base::Cat("no connection: ", std::strerror(error)));
+  }
+  if (address.tls) RETURN_IF_ERROR(connection->Handshake(address, context, deadline));
+  return connection;
 }
 
 Connection::~Connection() {
@@ -81,7 +94,8 @@ absl::Status Connection::WaitForTls(int result, Deadline deadline) {
 }
 
 absl::Status Connection::Handshake(const Address& address, SSL_CTX* context, Deadline deadline) {
-  ASSIGN_OR_RETURN(tls_, NewTls(context, address.host));
+  ASSIGN_OR_RETURN(
+      tls_, NewTls(context, address.server_name.empty() ? address.host : address.server_name));
   if (SSL_set_fd(tls_.get(), socket_) != 1) return Broken();
   for (;;) {
     ERR_clear_error();
@@ -97,7 +111,7 @@ absl::Status Connection::Handshake(const Address& address, SSL_CTX* context, Dea
             : base::Cat("the server's certificate is not accepted (",
                         X509_verify_cert_error_string(verified),
                         "): ca_cert must hold the authority that signed it, and it must name the "
-                        "host of the address"));
+                        "host of the address, or tls_server_name"));
   }
 }
 

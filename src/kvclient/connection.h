@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "kvclient/address.h"
 #include "kvclient/deadline.h"
+#include "kvclient/resolve.h"
 #include "kvclient/tls.h"
 
 namespace kvclient {
@@ -18,9 +19,14 @@ namespace kvclient {
 class Connection {
  public:
   // `context` is used if the address says TLS, and outlives the connection. UNAVAILABLE,
-  // DEADLINE_EXCEEDED; the message says which step failed.
+  // DEADLINE_EXCEEDED, CANCELLED; the message says which step failed.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const Address& address, SSL_CTX* context,
                                                           Deadline deadline);
+  // To the first of the address's `endpoints` that takes it. None takes the others' share of the
+  // time: the name of a service may still have the address of a dead pod.
+  static absl::StatusOr<std::unique_ptr<Connection>> OpenAny(std::span<const Endpoint> endpoints,
+                                                             const Address& address,
+                                                             SSL_CTX* context, Deadline deadline);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -32,6 +38,9 @@ class Connection {
  private:
   explicit Connection(int socket) : socket_(socket) {}
 
+  static absl::StatusOr<std::unique_ptr<Connection>> OpenOne(const Endpoint& endpoint,
+                                                             const Address& address,
+                                                             SSL_CTX* context, Deadline deadline);
   absl::Status Wait(int events, Deadline deadline) const;
   absl::Status Handshake(const Address& address, SSL_CTX* context, Deadline deadline);
   // Waits for what TLS wants after a call that returned `result`.

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "base/secret.h"
 #include "kvclient/address.h"
+#include "kvclient/allowance.h"
 #include "kvclient/tls.h"
 
 namespace kvclient {
@@ -31,16 +32,19 @@ struct HttpResponse {
   base::SecretBytes body;
 };
 
+// Of one exchange.
 struct Timeouts {
   absl::Duration connect = absl::Seconds(2);
   absl::Duration total = absl::Seconds(5);
 };
 
 // One request over a connection of its own, so that nothing is ever sent twice and no idle
-// connection lives. UNAVAILABLE or DEADLINE_EXCEEDED if no whole answer came; NeverSent() tells
+// connection lives. It takes what is left of `allowance` at most, and what it takes is taken from
+// it. UNAVAILABLE, DEADLINE_EXCEEDED or CANCELLED if no whole answer came; NeverSent() tells
 // whether the server can have seen the request.
 absl::StatusOr<HttpResponse> Exchange(const Address& address, SSL_CTX* context,
-                                      const HttpRequest& request, const Timeouts& timeouts);
+                                      const HttpRequest& request, const Timeouts& timeouts,
+                                      Allowance& allowance);
 
 bool NeverSent(const absl::Status& status);
 void MarkNeverSent(absl::Status& status);

@@ -27,7 +27,9 @@ struct SecretMetadata {
   std::uint64_t current_version = 0;
   std::string created_time;  // as the server writes it; another once the secret is made anew
   bool cas_required = false;
-  std::map<std::uint64_t, bool> versions;  // each with whether it can come back: not destroyed
+  absl::Duration delete_version_after;      // zero: not set
+  std::optional<absl::Time> deletion_time;  // of the current version; may be to come
+  std::map<std::uint64_t, bool> versions;   // each with whether it can come back: not destroyed
 };
 
 // What became of a write.
@@ -53,8 +55,13 @@ class KvSecret {
   absl::StatusOr<std::optional<SecretMetadata>> ReadMetadata();
   // Writes `fields` as the version after `newest`, and only then (check-and-set).
   Written Write(std::uint64_t newest, const base::Json& fields);
-  // What the login's policies lack of what is needed here: "update on services/all/kv/data/…".
-  absl::StatusOr<std::vector<std::string>> MissingCapabilities();
+  // What the login's policies lack of what is needed here: "update on services/all/kv/data/…";
+  // nullopt if they don't allow to ask.
+  absl::StatusOr<std::optional<std::vector<std::string>>> MissingCapabilities();
+  // What makes KV delete versions by itself, in sentences with what to do. (The engine's own
+  // setting only if the policies allow to read it.)
+  absl::StatusOr<std::vector<std::string>> SelfDeletions(const SecretMetadata& metadata,
+                                                         absl::Time now);
 
   Client& client() { return *client_; }
 

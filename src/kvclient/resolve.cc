@@ -98,11 +98,14 @@ absl::Status RunOnce(ares_channel channel, Deadline deadline) {
   timeval left{};
   const timeval* next = ares_timeout(channel, &most, &left);
   const int milliseconds = static_cast<int>(next->tv_sec * 1000 + next->tv_usec / 1000 + 1);
-  const int ready = poll(polled.data(), count, std::min(milliseconds, deadline.MillisecondsLeft()));
+  const int ready =
+      poll(polled.data(), count, std::min(milliseconds, deadline.MillisecondsToWait()));
   if (ready <= 0) {
-    if (deadline.MillisecondsLeft() == 0) {
+    absl::Status good = deadline.Check();
+    if (absl::IsDeadlineExceeded(good)) {
       return absl::DeadlineExceededError("the name servers did not answer in time");
     }
+    if (!good.ok()) return good;
     ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);  // its own timeouts
     return absl::OkStatus();
   }

@@ -37,6 +37,14 @@ absl::Status Expect(bool holds, std::string_view what) {
   return holds ? absl::OkStatus() : absl::InvalidArgumentError(base::Cat(what));
 }
 
+// However they are written: https://a is https://a:443/.
+bool SameAddress(std::string_view a, std::string_view b) {
+  if (a == b) return true;
+  const absl::StatusOr<Address> first = ParseAddress(a);
+  const absl::StatusOr<Address> second = ParseAddress(b);
+  return first.ok() && second.ok() && *first == *second;
+}
+
 constexpr std::string_view kPathRule =
     "expected names of the characters A-Z a-z 0-9 . _ - ~ between slashes, with none at the start "
     "or the end";
@@ -67,6 +75,7 @@ Settings Settings::Clone() const {
   Settings clone;
   clone.address = address;
   clone.ca_cert = ca_cert;
+  clone.tls_server_name = tls_server_name;
   clone.name_space = name_space;
   clone.mount = mount;
   clone.path = path;
@@ -83,6 +92,8 @@ Settings Settings::Clone() const {
 absl::Status Settings::Check() const {
   RETURN_IF_ERROR(ParseAddress(address).status());
   if (!ca_cert.empty()) RETURN_IF_ERROR(NewTlsContext(ca_cert).status());
+  RETURN_IF_ERROR(Expect(tls_server_name.empty() || IsHost(tls_server_name),
+                         "tls_server_name: expected a host name, as the certificate has it"));
   RETURN_IF_ERROR(Expect(IsPath(mount), base::Cat("mount: ", kPathRule)));
   RETURN_IF_ERROR(Expect(IsPath(path), base::Cat("path: ", kPathRule)));
   RETURN_IF_ERROR(
@@ -107,13 +118,14 @@ absl::Status Settings::Check() const {
 }
 
 bool Settings::ConfidesAs(const Settings& other) const {
-  return address == other.address && ca_cert == other.ca_cert && name_space == other.name_space &&
+  return SameAddress(address, other.address) && ca_cert == other.ca_cert &&
+         tls_server_name == other.tls_server_name && name_space == other.name_space &&
          auth_method == other.auth_method && login_mount() == other.login_mount();
 }
 
 bool Settings::NamesSameSecret(const Settings& other) const {
-  return address == other.address && name_space == other.name_space && mount == other.mount &&
-         path == other.path;
+  return SameAddress(address, other.address) && name_space == other.name_space &&
+         mount == other.mount && path == other.path;
 }
 
 std::string Settings::login_mount() const {

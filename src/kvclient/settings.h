@@ -21,7 +21,8 @@ bool IsPlain(std::string_view text);
 // Where a KV v2 secret is, and how to log in there. Owns the credentials; move-only.
 struct Settings {
   std::string address;
-  std::string ca_cert;  // PEM; "": the system's authorities
+  std::string ca_cert;          // PEM; "": the system's authorities
+  std::string tls_server_name;  // that the server's certificate has; "": the address's host
   std::string name_space;
   std::string mount = "services/all/kv";
   std::string path = "encryption/keys/stored_data";

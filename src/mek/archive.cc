@@ -30,18 +30,33 @@ absl::StatusOr<ArchivedKey> ReadKey(std::string_view what, std::string_view kid,
   ASSIGN_OR_RETURN(const std::string reason_name, ReadString(what, value, "reason"));
   ASSIGN_OR_RETURN(const absl::Time time, ReadTime(what, value, "dropped_time"));
   ASSIGN_OR_RETURN(const std::uint64_t version, ReadNumber(what, value, "dropped_by_version"));
-  for (const DropReason reason : {DropReason::kDropped, DropReason::kRetired}) {
+  for (const DropReason reason :
+       {DropReason::kDropped, DropReason::kRetired, DropReason::kExternal}) {
     if (reason_name == DropReasonName(reason)) {
       return ArchivedKey{{*set, *std::move(jwk)}, time, version, reason};
     }
   }
-  return Damaged(what, "reason is neither dropped nor retired");
+  return Damaged(what, "reason has no known value");
+}
+
+bool IsSame(const SetKey& a, const SetKey& b) {
+  return a.set == b.set && a.jwk.key() == b.jwk.key();
 }
 
 }  // namespace
 
 std::string_view DropReasonName(DropReason reason) {
-  return reason == DropReason::kDropped ? "dropped" : "retired";
+  switch (reason) {
+    case DropReason::kDropped:
+      return "dropped";
+    case DropReason::kRetired:
+      return "retired";
+    case DropReason::kExternal:
+      return "external";
+    case DropReason::kDestroyed:
+      return "destroyed";
+  }
+  return "";
 }
 
 absl::StatusOr<ArchiveEntry> ArchiveEntry::Parse(std::string_view kid, std::string_view json) {
@@ -57,7 +72,7 @@ absl::StatusOr<ArchiveEntry> ArchiveEntry::Parse(std::string_view kid, std::stri
   ArchiveEntry entry{std::string(kid)};
   for (const base::Json& value : *keys) {
     ASSIGN_OR_RETURN(ArchivedKey key, ReadKey(what, kid, value));
-    if (entry.Find(key.key.set) != nullptr) return Damaged(what, "a set stands in it twice");
+    if (entry.Holds(key.key)) return Damaged(what, "a key stands in it twice");
     entry.keys_.push_back(std::move(key));
   }
   return entry;
@@ -86,24 +101,38 @@ absl::Status ArchiveEntry::Add(SetKey key, absl::Time dropped_time,
     return absl::InternalError(
         Cat("kid ", key.jwk.kid(), " does not belong into the archive entry of ", kid_));
   }
-  const auto there =
-      std::ranges::find(keys_, key.set, [](const ArchivedKey& k) { return k.key.set; });
-  if (there == keys_.end()) {
-    keys_.push_back({std::move(key), dropped_time, dropped_by_version, reason});
+  const auto there = std::ranges::find_if(
+      keys_, [&](const ArchivedKey& archived) { return IsSame(archived.key, key); });
+  ArchivedKey added{std::move(key), dropped_time, dropped_by_version, reason};
+  if (there != keys_.end() && &*there == Find(added.key.set)) {
+    *there = std::move(added);
     return absl::OkStatus();
   }
-  if (there->key.jwk.key() != key.jwk.key()) {
-    return absl::FailedPreconditionError(
-        Cat("the archive holds another key (another k) of kid ", kid_, " in ", SetName(key.set),
-            ". Keys are never merged or replaced: find out which of the two is in use"));
-  }
-  *there = {std::move(key), dropped_time, dropped_by_version, reason};
+  if (there != keys_.end()) keys_.erase(there);
+  keys_.push_back(std::move(added));
   return absl::OkStatus();
 }
 
 const ArchivedKey* ArchiveEntry::Find(Set set) const {
-  const auto at = std::ranges::find(keys_, set, [](const ArchivedKey& key) { return key.key.set; });
-  return at == keys_.end() ? nullptr : &*at;
+  const auto at = std::find_if(keys_.rbegin(), keys_.rend(),
+                               [&](const ArchivedKey& key) { return key.key.set == set; });
+  return at == keys_.rend() ? nullptr : &*at;
+}
+
+bool ArchiveEntry::Holds(const SetKey& key) const {
+  return std::ranges::any_of(keys_,
+                             [&](const ArchivedKey& there) { return IsSame(there.key, key); });
+}
+
+absl::Status ArchiveEntry::CheckNoConflict(const Record& candidate,
+                                           const std::set<KeyRef>& but) const {
+  for (const Set set : kSets) {
+    const ArchivedKey* const known = Find(set);
+    const Jwk* const jwk = candidate.set(set).Find(kid_);
+    if (known == nullptr || jwk == nullptr || but.contains({set, kid_})) continue;
+    if (!Holds({set, jwk->Clone()})) return mek::CheckNoConflict(candidate, known->key);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace mek

@@ -138,6 +138,11 @@ void KeySet::Append(Jwk jwk) {
   keys_.push_back(std::move(jwk));
 }
 
+void KeySet::Replace(Jwk jwk) {
+  const auto at = std::ranges::find(keys_, jwk.kid(), &Jwk::kid);
+  if (at != keys_.end()) *at = std::move(jwk);
+}
+
 void KeySet::MoveToFront(std::string_view kid) {
   const Jwk* found = Find(kid);
   if (found == nullptr) return;

@@ -38,6 +38,8 @@ class KeySet {
   // Precondition of both: no key here has that kid.
   void Prepend(Jwk jwk);
   void Append(Jwk jwk);
+  // In the place of the key of the same kid. Nothing happens if there is no such kid.
+  void Replace(Jwk jwk);
   // Nothing happens if there is no such kid. Precondition of Remove: it is not the only key.
   void MoveToFront(std::string_view kid);
   void Remove(std::string_view kid);

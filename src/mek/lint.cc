@@ -85,8 +85,8 @@ std::optional<std::string> PartlyMirrored(const Record& record) {
       "private_jwks holds the same key as keys under some kids and its own under the others: ",
       ListKids(same),
       ". Copying keys over private_jwks leaves this behind. If these kids had keys of their own, "
-      "rows sealed with those can't be opened: look for the same kid with another k in older "
-      "versions or the backup before they are gone");
+      "rows sealed with those can't be opened: an older version or the backup may hold them, and "
+      "repair (version=N or backup=@FILE) brings them back");
 }
 
 std::optional<std::string> RepeatedKeys(const Record& record) {

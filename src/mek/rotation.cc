@@ -162,6 +162,36 @@ absl::StatusOr<Record> Restore(const Record& record, const std::vector<SetKey>& 
   return With(record, std::move(sets), record.current_kid());
 }
 
+absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>& lost,
+                                bool chosen) {
+  Sets sets = CloneSets(record);
+  std::set<KeyRef> added;
+  std::set<KeyRef> replaced;
+  for (const SetKey& key : lost) {
+    const std::string& kid = key.jwk.kid();
+    const KeyRef ref{key.set, kid};
+    const Jwk* const there = sets[key.set].Find(kid);
+    if (there != nullptr && there->key() == key.jwk.key()) continue;
+    if (added.contains(ref) || replaced.contains(ref)) {
+      return Conflict(Cat("two different keys were known as kid ", ShownKid(kid), " of ",
+                          SetName(key.set),
+                          ", and a record can hold one: say with version=N which it is to be"));
+    }
+    if (there == nullptr) {
+      sets[key.set].Append(key.jwk.Clone());
+      added.insert(ref);
+      continue;
+    }
+    const Jwk* const in_keys = record.set(Set::kKeys).Find(kid);
+    const bool is_copy = in_keys != nullptr && in_keys->key() == there->key();
+    if (key.set == Set::kKeys || !(is_copy || chosen)) return OtherKey(key.set, kid);
+    sets[key.set].Replace(key.jwk.Clone());
+    replaced.insert(ref);
+  }
+  ASSIGN_OR_RETURN(Record repaired, With(record, std::move(sets), record.current_kid()));
+  return Repaired{std::move(repaired), std::move(added), std::move(replaced)};
+}
+
 absl::StatusOr<Record> RollbackKeeping(const Record& target, const Record& live,
                                        const std::set<KeyRef>& stays_out) {
   RETURN_IF_ERROR(CheckNoConflict(target, live));

@@ -71,6 +71,18 @@ absl::StatusOr<Record> Retire(const Record& record, std::string_view kid);
 // FAILED_PRECONDITION if one is there with another k.
 absl::StatusOr<Record> Restore(const Record& record, const std::vector<SetKey>& keys);
 
+// What another hand took out of a record, back in it.
+struct Repaired {
+  Record record;
+  std::set<KeyRef> added;     // at the end of their sets
+  std::set<KeyRef> replaced;  // in private_jwks, another key of the kid stood in their place
+};
+// `lost` back in `record`. In private_jwks a lost key takes the place of another under its kid if
+// that is the one of `keys`, as the runbook leaves it (so none is lost by this), or if the lost one
+// was `chosen` by a person. FAILED_PRECONDITION if another key is there that is not to be replaced,
+// or if two different keys of `lost` have one place.
+absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>& lost, bool chosen);
+
 // `target`, and at the end of each set the keys of `live` that target lacks. `stays_out`: keys that
 // are not to come back with the target (retired since); a live key is kept even if it is named
 // there. FAILED_PRECONDITION if the same (set, kid) has another k in the two, or if target's

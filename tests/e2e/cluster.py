@@ -161,6 +161,10 @@ class Cluster:
                         return node
         return None
 
+    def active_service(self) -> ActiveService:
+        """An address of the active node, whichever that is."""
+        return ActiveService(self)
+
     def wait_until_whole(self) -> None:
         """Every node votes, and answers for the mounts."""
         wait_until(self._is_whole, "every node is unsealed and votes", 60)
@@ -176,3 +180,48 @@ class Cluster:
             voters = [server for server in servers["config"]["servers"] if server["voter"]]
             return len(voters) == self._size
         return False
+
+
+class ActiveService:
+    """Leads each connection to the node that is active then, as the Helm chart's service …-active does; to
+    none while there is none."""
+
+    def __init__(self, cluster: Cluster):
+        self._cluster = cluster
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> ActiveService:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        with near, contextlib.suppress(OSError):
+            node = self._cluster._leader(None)
+            if node is None:
+                return
+            with socket.create_connection(("127.0.0.1", node.port)) as far:
+                back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+                back.start()
+                _copy(near, far)
+                back.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    for end in (source, sink):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import random
@@ -39,6 +40,7 @@ class Acknowledged:
     kid: str
     asked: float
     answered: float
+    reason: str = ""
 
 
 @dataclass
@@ -169,6 +171,27 @@ class Clients:
             self._failed()
             return None
         return reply
+
+
+class NamedRotations(Clients):
+    """Threads that rotate without `cas`, each request with a reason of its own, which no client repeats:
+    whoever carries one out twice (a standby, the host, the engine) shows it in the history."""
+
+    def _rotate(self, number: int) -> None:
+        for turn in itertools.count(number):
+            if self._stop.wait(self._pause):
+                return
+            asked = time.monotonic()
+            reply = self._ask(turn, "POST", "rotate", {"reason": f"request {number}-{turn}"})
+            if reply is None:
+                continue
+            if reply.status != 200:
+                self._wrong(f"rotate: {reply.status} {reply.errors}")
+                continue
+            with self._lock:
+                self.seen.acknowledged.append(Acknowledged(
+                    reply.data["version"], reply.data["current_kid"], asked, time.monotonic(),
+                    f"request {number}-{turn}"))
 
 
 def what_is_broken(record: records.Fields) -> str:

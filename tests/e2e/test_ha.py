@@ -16,9 +16,10 @@ import pytest
 import records
 from bao import Server, version_of, wait_until
 from cluster import Cluster
-from history import Clients, check, rounds, seeded, what_is_broken
+from history import Clients, NamedRotations, check, rounds, seeded, what_is_broken
 from mek import SECRET, Mek
 from records import SAMPLES
+from test_kv_home import KV, approle, lay_out
 
 BOOTSTRAPPED = SAMPLES["good_bootstrapped"].data
 
@@ -202,6 +203,47 @@ def test_no_acknowledged_rotation_is_lost_with_the_active_node(
             failed += clients.seen.failed
     print(f"{event.__name__}: {number + 1} rounds, {acknowledged} rotations acknowledged, "
           f"{failed} failed")
+
+
+def test_the_record_in_kv_survives_its_active_nodes(cluster: Cluster) -> None:
+    """The home is a KV secret of the same cluster: what the nodes' plugins write there is forwarded, cut off
+    and repeated with the nodes."""
+    random_ = seeded("kv home")
+    for event in [step_down, kill] * rounds(1, 10):
+        leader = cluster.leader()
+        secret = lay_out(leader, "good_bootstrapped")
+        leader.http("POST", f"{KV}/metadata/{SECRET}", {"max_versions": 1000}).ok()
+        leader.http("POST", "sys/mounts/mek-kv", {"type": "mek"}).ok()
+        login = dict(pair.split("=", 1) for pair in approle(leader))
+        with cluster.active_service() as service:
+            home = Mek(leader, "mek-kv").write("config/home", type="kv", address=service.address, **login)
+            assert home.ok().data["connection"] == "ok"
+            wait_until(lambda: all(has_version(Mek(node, "mek-kv"), 1) for node in cluster.nodes),
+                       "every node has version 1")
+            with NamedRotations(cluster.nodes, mount="mek-kv", timeout=8) as clients:
+                clients.wait_for_acknowledged(3)
+                time.sleep(random_.uniform(0, 0.3))
+                event(cluster, random_, clients)
+            cluster.wait_until_whole()
+            engine = Mek(cluster.leader(), "mek-kv")
+            check(engine, clients.seen)
+            # Each version of the secret is one rotation of the engine's, for one request.
+            live = engine.version()
+            secret.server = engine.server
+            assert secret.version() == live
+            carried_out: dict[str, int] = {}
+            for number in range(2, live + 1):
+                made = engine.read(f"versions/{number}").ok().data
+                assert made["operation"] == "rotate", made
+                assert carried_out.setdefault(made["reason"], number) == number, made
+                assert secret.read(number)["data"] == engine.record(version=number)
+            for done in clients.seen.acknowledged:
+                assert carried_out[done.reason] == done.version
+            assert engine.read("verify").ok().data["result"] == "ok"
+            print(f"{event.__name__}: {len(clients.seen.acknowledged)} rotations acknowledged, "
+                  f"{clients.seen.failed} failed")
+        for path in ("sys/mounts/mek-kv", f"sys/mounts/{KV}", "sys/auth/approle"):
+            cluster.leader().http("DELETE", path).ok()
 
 
 # Versions side by side ----------------------------------------------------------------------------

@@ -254,10 +254,61 @@ def test_back_home_with_nothing_lost(adopted: Mek, secret: Secret) -> None:
     assert secret.version() == 3
     assert secret.record() == in_kv
     assert records.pairs_of(adopted.record()) == records.pairs_of(in_kv)
+    # And back into the same secret, with what was rotated in between.
+    adopted.write("rotate").ok()
+    in_mount = adopted.record()
     refused = bao.cli("write", "mek/config/home", "type=kv")
-    assert refused.rc == 2 and "another record" in refused.err
-    bao.cli("write", "mek/config/home", "type=kv", "force=true").ok()
-    assert adopted.record() == in_kv
+    assert refused.rc == 2 and "take=kv or take=mount" in refused.err
+    assert secret.version() == 3
+    bao.cli("write", "mek/config/home", "type=kv", "take=mount").ok()
+    assert secret.version() == 4
+    assert secret.record() == adopted.record()
+    assert secret.record()["current_kid"] == in_mount["current_kid"]
+    assert records.pairs_of(secret.record()) == records.pairs_of(in_mount)
+    assert adopted.read("verify").ok().data["result"] == "ok"
+
+
+def test_what_the_runbook_overwrote_comes_back(mek: Mek, secret: Secret) -> None:
+    """Rows that api-keys sealed before the runbook's rotation open again, and later ones still can."""
+    bao = mek.server
+    good = secret.record()
+    kid = good["current_kid"]
+    row = jose.seal_wrapped(consumers.load_all(good)["api_keys"].current, b"a row")
+    secret.put(good | {"private_jwks": good["keys"]})
+    overwritten = consumers.load_all(secret.record())["api_keys"]
+    with pytest.raises(jose.CannotOpen):
+        jose.open_with(overwritten.keys, row)
+    later = jose.seal_wrapped(overwritten.current, b"a later row")
+    set_home(bao, *approle(bao))
+    verified = bao.json("read", "mek/verify")["data"]
+    assert verified["result"] == "fail"
+    assert f"another key in the place of kid {kid} of private_jwks with version 2" in \
+        verified["rotation.nothing_taken_out"]
+    tried = bao.cli("write", "mek/repair", "dry_run=true").ok()
+    assert f"private_jwks {kid}" in tried.out
+    assert secret.version() == 2
+    repaired = bao.cli("write", "mek/repair", "cas=2", "reason=the runbook's damage").ok()
+    assert not records.shows_secret(repaired.out + repaired.err, good)
+    assert secret.version() == 3
+    assert secret.record() == good
+    assert jose.open_with(consumers.load_all(secret.record())["api_keys"].keys, row) == b"a row"
+    assert bao.json("read", "mek/verify")["data"]["result"] == "ok"
+    # What was sealed in between opens with the other key, which is still to be had.
+    between = consumers.load_all(mek.record(2))["api_keys"]
+    assert jose.open_with(between.keys, later) == b"a later row"
+    again = bao.cli("write", "-f", "mek/repair")
+    assert again.rc == 2 and "there is nothing to repair" in again.err
+
+
+def test_what_the_migration_job_dropped_comes_back(adopted: Mek, secret: Secret) -> None:
+    adopted.write("rotate").ok()
+    before = secret.record()
+    fresh = SAMPLES["good_rotated_independent"].data
+    secret.put(fresh)
+    repaired = adopted.write("repair").ok().data
+    assert len(repaired["added"]) == 4
+    assert secret.record()["current_kid"] == fresh["current_kid"]
+    assert records.pairs_of(secret.record()) == records.pairs_of(before) | records.pairs_of(fresh)
     assert adopted.read("verify").ok().data["result"] == "ok"
 
 

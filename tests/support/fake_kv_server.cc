@@ -18,6 +18,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/text.h"
 
 namespace testing_support {
@@ -78,6 +79,11 @@ class FakeKvServer::Peer {
   Peer& operator=(const Peer&) = delete;
 
   bool good() const { return good_; }
+  std::string server_name() const {
+    const char* name =
+        ssl_ == nullptr ? nullptr : SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name);
+    return name == nullptr ? "" : name;
+  }
   bool Read(std::string& text) {
     std::array<char, 4096> buffer{};
     const auto got = ssl_ != nullptr
@@ -177,6 +183,19 @@ void FakeKvServer::set_redirect_to(std::string location) {
 void FakeKvServer::set_chunked(bool chunked) {
   absl::MutexLock lock(&mutex_);
   chunked_ = chunked;
+}
+void FakeKvServer::set_delay(absl::Duration delay) {
+  absl::MutexLock lock(&mutex_);
+  delay_ = delay;
+}
+void FakeKvServer::set_delete_version_after(std::string of_secret, std::string of_mount) {
+  absl::MutexLock lock(&mutex_);
+  secret_keeps_ = std::move(of_secret);
+  mount_keeps_ = std::move(of_mount);
+}
+void FakeKvServer::set_deletion_time(std::string time) {
+  absl::MutexLock lock(&mutex_);
+  versions_.at(current_).deletion_time = std::move(time);
 }
 void FakeKvServer::set_hand(Json data) {
   absl::MutexLock lock(&mutex_);
@@ -288,14 +307,20 @@ void FakeKvServer::ServeOne(int socket) {
   Reply reply;
   KvFault fault = KvFault::kNone;
   bool chunked = false;
+  absl::Duration delay;
   std::string location;
   {
     absl::MutexLock lock(&mutex_);
-    const Call call{static_cast<int>(calls_.size()) + 1, head.substr(0, space), target.substr(4),
-                    HeaderOf(head, "X-Vault-Token"), HeaderOf(head, "X-Vault-Namespace")};
+    const Call call{static_cast<int>(calls_.size()) + 1,
+                    head.substr(0, space),
+                    target.substr(4),
+                    HeaderOf(head, "X-Vault-Token"),
+                    HeaderOf(head, "X-Vault-Namespace"),
+                    peer.server_name()};
     calls_.push_back(call);
     if (plan_) fault = plan_(call);
     chunked = chunked_;
+    delay = delay_;
     location = redirect_to_;
     switch (fault) {
       case KvFault::kLostBefore:
@@ -318,6 +343,12 @@ void FakeKvServer::ServeOne(int socket) {
         break;
       case KvFault::kSealed:
         reply = {503, Errors("OpenBao is sealed")};
+        break;
+      case KvFault::kTimedOut:
+        reply = {408, Errors("request timeout")};
+        break;
+      case KvFault::kTooLarge:
+        reply = {413, Errors("http: request body too large")};
         break;
       case KvFault::kEcho:
         reply = {400, Errors(text)};
@@ -359,7 +390,8 @@ void FakeKvServer::ServeOne(int socket) {
     }
   }
   if (fault == KvFault::kLostAfter) return;
-  if (fault == KvFault::kSlow) {
+  absl::SleepFor(delay);
+  if (fault == KvFault::kSlow || fault == KvFault::kSlowAfter) {
     while (peer.Read(text)) {
     }
     return;
@@ -380,6 +412,9 @@ void FakeKvServer::ServeOne(int socket) {
     out += "0\r\n\r\n";
   } else {
     absl::StrAppend(&out, "Content-Length: ", json.size(), "\r\n\r\n", json);
+  }
+  if (fault == KvFault::kInterim) {
+    out.insert(0, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n");
   }
   if (fault == KvFault::kCut) out.resize(out.size() - 5);
   peer.Write(out);
@@ -407,6 +442,11 @@ FakeKvServer::Reply FakeKvServer::Answer(const Call& call, const Json& body) {
   }
   if (call.path.starts_with(kData)) return call.method == "GET" ? Read(call) : Write(body);
   if (call.path == kMetadata) return Metadata();
+  if (call.path == "services/all/kv/config") {
+    Json data = Json::object();
+    data["delete_version_after"] = base::JsonText(mount_keeps_);
+    return {200, Json{{"data", data}}};
+  }
   return {404, Errors("no handler for route")};
 }
 
@@ -428,6 +468,10 @@ FakeKvServer::Reply FakeKvServer::Login(const Call& call, const Json& body) {
 FakeKvServer::Reply FakeKvServer::OwnToken(const Call& call) {
   if (call.path == "auth/token/lookup-self") {
     return {200, Json{{"data", {{"ttl", ttl_}, {"renewable", renewable_}}}}};
+  }
+  if (call.path == "auth/token/revoke-self") {
+    tokens_.erase(call.token);
+    return {204, nullptr};
   }
   return {200, Json{{"auth", {{"lease_duration", ttl_}, {"renewable", renewable_}}}}};
 }
@@ -465,16 +509,18 @@ FakeKvServer::Reply FakeKvServer::Metadata() {
   if (versions_.empty()) return {404, Json{{"errors", Json::array()}}};
   Json versions = Json::object();
   for (const auto& [number, stored] : versions_) {
-    versions[base::JsonString(absl::StrCat(number))] =
-        Json{{"created_time", kTime},
-             {"deletion_time", stored.data.is_null() ? kTime : ""},
-             {"destroyed", stored.destroyed}};
+    versions[base::JsonString(absl::StrCat(number))] = Json{
+        {"created_time", kTime},
+        {"deletion_time",
+         base::JsonText(stored.data.is_null() ? std::string_view(kTime) : stored.deletion_time)},
+        {"destroyed", stored.destroyed}};
   }
   Json data = Json::object();
   data["created_time"] = base::JsonText(absl::StrCat("2026-02-01T10:00:00.", made_, "Z"));
   data["current_version"] = current_;
   data["cas_required"] = cas_required_;
   data["max_versions"] = max_versions_;
+  data["delete_version_after"] = base::JsonText(secret_keeps_);
   data["versions"] = versions;
   return {200, Json{{"data", data}}};
 }
@@ -485,7 +531,7 @@ void FakeKvServer::Add(const Json& data) {
   for (const auto& [name, value] : data.items()) sorted.emplace(name, value);
   Json stored = Json::object();
   for (const auto& [name, value] : sorted) stored[base::JsonString(name)] = value;
-  versions_[++current_] = Stored{.data = std::move(stored), .destroyed = false};
+  versions_[++current_] = Stored{.data = std::move(stored)};
   while (versions_.size() > max_versions_) versions_.erase(versions_.begin());
 }
 

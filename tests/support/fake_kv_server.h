@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "base/json.h"
 
 namespace testing_support {
@@ -34,6 +35,10 @@ enum class KvFault {
   kLate,            // the connection breaks; the call has its effect at DeliverLate()
   kLateFirst,       // DeliverLate(), then this call
   kSlow,            // no answer at all
+  kSlowAfter,       // … but the call had its effect
+  kInterim,         // a 103 before the answer (RFC 8297)
+  kTimedOut,        // a proxy's 408; nothing happened
+  kTooLarge,        // a 413
   kEcho,            // a 400 whose error repeats the request
   kRedirect,        // a 307 to where redirect_to says
   kRedirectAfter,   // … but the call had its effect
@@ -54,6 +59,7 @@ class FakeKvServer {
     std::string path;  // after /v1/, with its query
     std::string token;
     std::string name_space;
+    std::string server_name;  // of TLS (SNI)
   };
   using Plan = std::function<KvFault(const Call&)>;
 
@@ -70,10 +76,16 @@ class FakeKvServer {
   void set_plan(Plan plan);
   void set_redirect_to(std::string location);
   void set_chunked(bool chunked);
+  // Each answer comes so much later.
+  void set_delay(absl::Duration delay);
   void set_hand(base::Json data);
   void set_policy(std::vector<std::string> on_data, std::vector<std::string> on_metadata);
   void set_max_versions(std::uint64_t most);
   void set_cas_required(bool required);
+  // As KV writes durations; "0s": not set.
+  void set_delete_version_after(std::string of_secret, std::string of_mount);
+  // When KV will delete the current version by itself.
+  void set_deletion_time(std::string time);
   void set_token_ttl(int seconds, bool renewable);
   void RevokeTokens();
   void DeliverLate();
@@ -95,6 +107,7 @@ class FakeKvServer {
   struct Stored {
     base::Json data;  // null once deleted
     bool destroyed = false;
+    std::string deletion_time = {};
   };
   struct Reply {
     int status = 200;
@@ -121,6 +134,7 @@ class FakeKvServer {
   Plan plan_ ABSL_GUARDED_BY(mutex_);
   std::string redirect_to_ ABSL_GUARDED_BY(mutex_);
   bool chunked_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Duration delay_ ABSL_GUARDED_BY(mutex_);
   base::Json hand_ ABSL_GUARDED_BY(mutex_);
   std::vector<Call> calls_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> late_ ABSL_GUARDED_BY(mutex_);
@@ -135,6 +149,8 @@ class FakeKvServer {
   std::set<std::string> jwts_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> wrapped_ ABSL_GUARDED_BY(mutex_) = {
       {"wrapping-1", "secret-1"}};
+  std::string secret_keeps_ ABSL_GUARDED_BY(mutex_) = "0s";
+  std::string mount_keeps_ ABSL_GUARDED_BY(mutex_) = "0s";
   int ttl_ ABSL_GUARDED_BY(mutex_) = 3600;
   bool renewable_ ABSL_GUARDED_BY(mutex_) = true;
   int made_tokens_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -9,3 +9,23 @@ path "services/all/kv/data/encryption/keys/stored_data" {
 path "services/all/kv/metadata/encryption/keys/stored_data" {
   capabilities = ["read"]
 }
+
+# Whether the KV engine deletes versions by itself (delete_version_after), to warn of it.
+path "services/all/kv/config" {
+  capabilities = ["read"]
+}
+
+# Its own token, which the policy "default" grants too: what it may do, how long it lives, to renew it, and to revoke it when
+# another has taken its place.
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}

@@ -13,6 +13,9 @@ path "mek/import" {
 path "mek/rollback" {
   capabilities = ["update"]
 }
+path "mek/repair" {
+  capabilities = ["update"]
+}
 
 # With `force`, which mek-rotator lacks: in an incident nobody should need a root token.
 path "mek/rotate" {

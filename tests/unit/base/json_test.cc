@@ -176,6 +176,9 @@ TEST(Json, FindStringFindsOnlyStrings) {
   EXPECT_EQ(*FindString(value, "s"), "x");
   EXPECT_EQ(FindString(value, "n"), nullptr);
   EXPECT_EQ(FindString(value, "absent"), nullptr);
+  EXPECT_EQ(*FindMember(value, "n"), value.at("n"));
+  EXPECT_EQ(FindMember(value, "absent"), nullptr);
+  EXPECT_EQ(FindMember(value.at("n"), "n"), nullptr);
   EXPECT_EQ(FindString(*ParseJson("[1]"), "s"), nullptr);
 }
 

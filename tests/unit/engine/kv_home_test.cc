@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/text.h"
+#include "mek/document.h"
 #include "mek/record.h"
 #include "mek/rotation.h"
 #include "support/fake_kv_server.h"
@@ -21,7 +22,6 @@ namespace {
 using base::Json;
 using openbao::Operation;
 using ::testing::AllOf;
-using ::testing::AnyOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -115,6 +115,13 @@ class KvHome : public ::testing::Test {
     }
     return names;
   }
+  void WaitForCall(std::string_view path_part) {
+    const absl::Time end = absl::Now() + absl::Seconds(10);
+    while (server_.CallsTo(path_part) == 0 && absl::Now() < end) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    EXPECT_GT(server_.CallsTo(path_part), 0) << path_part;
+  }
   Json Newest() { return server_.data(server_.current()); }
 
   FakeKvServer server_;
@@ -207,6 +214,7 @@ TEST_F(KvHome, NoFaultOfTheWriteRotatesTwice) {
     for (const bool restarts : {false, true}) {
       SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), restarts ? ", restart" : ""));
       const std::string id = absl::StrCat("id-", version);
+      mount_.clock().Advance(absl::Minutes(1));  // a 403 leads to a login once a minute
       server_.set_plan(OnWrites(fault));
       const auto first = Rotate(Json::object(), id);
       server_.set_plan(nullptr);
@@ -368,11 +376,45 @@ TEST_F(KvHome, KeysThatAnotherHandDropsCanComeBack) {
   const auto before = KidsOf(Newest());
   server_.Put(TestMount::RecordOf("good_bootstrapped"));  // as NVCF's migration job does
   ASSERT_THAT(mount_.Tick(), IsOk());
-  EXPECT_THAT(Verified(),
-              AllOf(HasSubstr(R"("result":"fail")"), HasSubstr("is only in version 2")));
+  const std::string lost = CurrentKid(server_.data(2));
+  EXPECT_THAT(
+      Verified(),
+      AllOf(HasSubstr(R"("result":"fail")"),
+            HasSubstr(base::Cat("another hand took kid ", lost, " out of keys with version 3"))));
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", lost)), "left_because"), "external");
+  const auto repaired = mount_.Write("repair");
+  ASSERT_THAT(repaired, IsOk());
+  EXPECT_EQ(repaired->at("added"), (Json{base::JsonText(base::Cat("keys ", lost)),
+                                         base::JsonText(base::Cat("private_jwks ", lost))}));
+  EXPECT_EQ(CurrentKid(Newest()), CurrentKid(server_.data(3)));  // who is current stays
+  EXPECT_EQ(KidsOf(Newest()), before);
+  EXPECT_EQ(OperationOf(4), "repair");
+  ExpectVerifies();
+  EXPECT_THAT(mount_.Write("repair"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                               HasSubstr("there is nothing to repair")));
+  // A rollback brings them back as well, and makes the earlier current key so again.
+  server_.Put(TestMount::RecordOf("good_bootstrapped"));
   ASSERT_THAT(mount_.Write("rollback", Json{{"version", 2}}), IsOk());
   EXPECT_EQ(KidsOf(Newest()), before);
+  EXPECT_EQ(CurrentKid(Newest()), lost);
   ExpectVerifies();
+}
+
+// A key that went by hand and is not wanted back: restored and retired by name.
+TEST_F(KvHome, WhatAnotherHandTookOutCanBeLeftOutForGood) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const std::string lost = CurrentKid(Newest());
+  server_.Put(server_.data(1));
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", lost, "/restore")), IsOk());
+  ExpectVerifies();
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", lost, "/retire")), IsOk());
+  ExpectVerifies();
+  EXPECT_THAT(mount_.Write("repair"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                               HasSubstr("there is nothing to repair")));
+  EXPECT_THAT(mount_.Write("repair", Json{{"version", 2}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("taken out here")));
 }
 
 TEST_F(KvHome, VersionsThatTheSecretHasPrunedCanBeGoneBackTo) {
@@ -512,24 +554,107 @@ TEST_F(KvHome, AVersionThatWasOursAndIsDestroyedByHandLosesNoKey) {
   EXPECT_THAT(KidsOf(Newest()), SizeIs(4));
 }
 
-TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedAndKept) {
+// The payload key of a kid in a record's private_jwks.
+base::SecretBytes PayloadKey(const Json& fields, const std::string& kid) {
+  const auto record = mek::Record::Parse(fields);
+  EXPECT_THAT(record, IsOk());
+  return record->set(mek::Set::kPrivateJwks).Find(kid)->key().Clone();
+}
+
+// Though the record has a key of that kid, and of that kid's other set too.
+TEST_F(KvHome, AnOverwrittenKeyThatTheArchiveHasLostIsNotCalledKept) {
   Json damaged = server_.data(1);
   damaged["private_jwks"] = damaged.at("keys");
-  ASSERT_NE(damaged, server_.data(1));
   server_.Put(damaged);
   ASSERT_THAT(SetHome(), IsOk());
   const std::string kid = CurrentKid(damaged);
+  ASSERT_THAT(mount_.storage().Delete(base::Cat("archive/", kid)), IsOk());
+  mount_.Restart();
   EXPECT_THAT(Verified(), AllOf(HasSubstr(R"("result":"fail")"),
-                                HasSubstr(base::Cat("kid ", kid,
-                                                    " of private_jwks was another key "
-                                                    "in version 1"))));
+                                HasSubstr(base::Cat(R"("storage.no_key_lost":"fail: kid )", kid,
+                                                    " of private_jwks is only in version 1"))));
+}
+
+TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedKeptAndRepaired) {
+  const Json good = server_.data(1);
+  Json damaged = good;
+  damaged["private_jwks"] = damaged.at("keys");
+  ASSERT_NE(damaged, good);
+  server_.Put(damaged);
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string kid = CurrentKid(damaged);
+  const std::string named = base::Cat("another hand put another key in the place of kid ", kid,
+                                      " of private_jwks with version 2, as the runbook does");
+  EXPECT_THAT(Verified(), AllOf(HasSubstr(R"("result":"fail")"), HasSubstr(named)));
   // Neither KV's pruning nor ours takes the only copy away.
   server_.set_max_versions(1);
   ASSERT_THAT(mount_.Write("config", Json{{"max_versions", 2}}), IsOk());
   for (int i = 0; i < 4; ++i) ASSERT_THAT(Rotate(), IsOk());
   ASSERT_THAT(mount_.Tick(), IsOk());
-  EXPECT_EQ(mount_.Read("versions/1")->at("operation"), "external");
-  EXPECT_THAT(Verified(), HasSubstr("was another key in version 1"));
+  EXPECT_THAT(Versions(), ElementsAre("5", "6"));
+  EXPECT_THAT(Verified(), HasSubstr(named));
+
+  EXPECT_THAT(mount_.Write("repair", Json{{"dry_run", true}}), IsOk());
+  EXPECT_EQ(server_.current(), 6u);
+  const auto repaired = mount_.Call(Operation::kUpdate, "repair");
+  ASSERT_THAT(repaired, IsOk());
+  EXPECT_EQ((*repaired)->data.at("replaced"),
+            Json{base::JsonText(base::Cat("private_jwks ", kid))});
+  EXPECT_FALSE((*repaired)->data.contains("added"));
+  EXPECT_THAT((*repaired)->warnings,
+              ::testing::Contains(HasSubstr("is again the key that was overwritten")));
+  EXPECT_EQ(server_.current(), 7u);
+  EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
+  // The keys made meanwhile were mirrored, as the damaged record was.
+  const auto expect_repaired = [&] {
+    EXPECT_THAT(Verified(), AllOf(HasSubstr(R"("result":"warn")"),
+                                  HasSubstr("private_jwks holds the same key as keys under some"),
+                                  HasSubstr("no other hand has taken a key out")));
+  };
+  expect_repaired();
+  // A wrong repair can be undone: the other key is in the archive and in version 6.
+  ASSERT_THAT(mount_.Write("repair", Json{{"version", 6}}), IsOk());
+  EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(damaged, kid));
+  ASSERT_THAT(mount_.Write("repair", Json{{"version", 7}}), IsOk());
+  EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
+  // The kid lives on as any other: out and back with the key it has now.
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/retire")), IsOk());
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/restore")), IsOk());
+  EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
+  expect_repaired();
+}
+
+TEST_F(KvHome, AnOverwrittenKeyIsRepairedFromTheRunbooksBackupInTheMountToo) {
+  const Json good = server_.data(1);
+  Json damaged = good;
+  damaged["private_jwks"] = damaged.at("keys");
+  damaged["x"] = "kept";
+  Json import{{"force", true}};
+  import["backup"] = Json{{ "data", Json { { "data", damaged } } }};
+  ASSERT_THAT(mount_.Write("import", import), IsOk());
+  Json repair = Json::object();
+  repair["backup"] = Json{{"data", Json{{"data", good}}}};
+  repair["version"] = 1;
+  EXPECT_THAT(mount_.Write("repair", repair),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("either version or backup")));
+  repair.erase("version");
+  EXPECT_THAT(mount_.Write("repair"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                               HasSubstr("backup=@FILE says where to look")));
+  EXPECT_THAT(mount_.Write("repair", Json{{"backup", Json{{"data", Json::object()}}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("under data.data")));
+  ASSERT_THAT(mount_.Write("repair", repair), IsOk());
+  Json expected = damaged;
+  expected["private_jwks"] = good.at("private_jwks");
+  EXPECT_EQ(mount_.Record(), expected);
+  ExpectVerifies();
+  EXPECT_THAT(mount_.Write("repair", repair), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                       HasSubstr("has every key of that one")));
+  // A backup of another platform brings nothing in.
+  TestMount other(9);
+  ASSERT_THAT(other.Write("init"), IsOk());
+  EXPECT_THAT(other.Write("repair", repair),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another platform's")));
+  EXPECT_EQ(other.LiveVersion(), 1u);
 }
 
 TEST_F(KvHome, BringsTheRecordHomeWithNothingLost) {
@@ -548,13 +673,60 @@ TEST_F(KvHome, BringsTheRecordHomeWithNothingLost) {
   EXPECT_EQ(Newest(), newest);
   ASSERT_THAT(mount_.Write("activate", Json{{"force", true}}), IsOk());
   EXPECT_EQ(Newest(), newest);  // the secret is left alone from now on
+  ASSERT_THAT(mount_.Write("repair"), IsOk());
   ExpectVerifies();
-  // And back: the secret's record is older than the mount's now.
-  EXPECT_THAT(SetHome(), StatusIs(absl::StatusCode::kFailedPrecondition,
-                                  HasSubstr("the KV secret holds another record")));
-  ASSERT_THAT(SetHome(Json{{"force", true}}), IsOk());
-  EXPECT_EQ(mount_.Record(), newest);
-  ExpectVerifies();
+}
+
+// After it was brought home and rotated there, the secret's record is older than the mount's.
+TEST_F(KvHome, GoesBackWithTheRecordOfEitherHomeAndLosesNoKey) {
+  for (const bool takes_kv : {false, true}) {
+    SCOPED_TRACE(takes_kv);
+    FakeKvServer server;
+    server.Put(TestMount::RecordOf("good_bootstrapped"));
+    TestMount mount;
+    Json home{{"type", "kv"},
+              {"address", base::JsonText(server.address())},
+              {"role_id", "role-1"},
+              {"secret_id", "secret-1"}};
+    ASSERT_THAT(mount.Write("config/home", home), IsOk());
+    ASSERT_THAT(mount.Write("rotate", Json::object(), "in-kv"), IsOk());
+    ASSERT_THAT(mount.Write("config/home", Json{{"type", "mount"}}), IsOk());
+    const std::string retired = CurrentKid(server.data(1));
+    ASSERT_THAT(mount.Write(base::Cat("keys/", retired, "/retire")), IsOk());
+    ASSERT_THAT(mount.Write("rotate", Json::object(), "in-mount"), IsOk());
+    const Json in_mount = mount.Record();
+    // Meanwhile another hand rotates in the secret.
+    server.Put(RotatedByHand(server.data(2), 4));
+    const Json in_kv = server.data(3);
+    EXPECT_THAT(mount.Write("config/home", home),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         AllOf(HasSubstr("the KV secret holds another record"),
+                               HasSubstr("take=kv or take=mount"))));
+    EXPECT_EQ(mount.Read("status")->at("home"), "mount");
+    home["take"] = takes_kv ? "kv" : "mount";
+    const auto moved = mount.Call(Operation::kUpdate, "config/home", home);
+    ASSERT_THAT(moved, IsOk());
+    EXPECT_EQ(server.current(), 4u);
+    EXPECT_EQ(mount.Read("versions/4")->at("operation"), "adopt");
+    EXPECT_EQ(CurrentKid(server.data(4)), CurrentKid(takes_kv ? in_kv : in_mount));
+    std::set<std::string> all = KidsOf(in_kv);
+    all.merge(KidsOf(in_mount));
+    if (!takes_kv) {
+      // The mount's operator took it out by name.
+      for (const char* set : {"keys ", "private_jwks "}) all.erase(base::Cat(set, retired));
+      EXPECT_THAT((*moved)->warnings, ::testing::Contains(HasSubstr("becomes current")));
+    }
+    EXPECT_EQ(KidsOf(server.data(4)), all);
+    EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
+    // What either home had answered stays answered.
+    const auto replayed = mount.Write("rotate", Json::object(), "in-kv");
+    ASSERT_THAT(replayed, IsOk());
+    EXPECT_EQ(replayed->at("version"), 2);
+    EXPECT_EQ(mount.Write("rotate", Json::object(), "in-mount")->at("version"), 4);
+    const auto status = mount.Read("status");
+    EXPECT_EQ(Text(*status, "previous_kid"), CurrentKid(server.data(takes_kv ? 2 : 3)));
+    EXPECT_EQ(server.current(), 4u);
+  }
 }
 
 TEST_F(KvHome, AMountsRecordMovesIntoAnEmptySecretOrOneThatHoldsTheSame) {
@@ -589,9 +761,12 @@ TEST_F(KvHome, ASecretWithOtherKeysUnderTheSameKidIsRefused) {
   Json fields = TestMount::RecordOf("good_bootstrapped");
   fields["private_jwks"] = fields["keys"];  // as the runbook overwrites it
   server_.Put(fields);
-  EXPECT_THAT(SetHome(Json{{"force", true}}),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("private_jwks")));
+  for (const char* take : {"kv", "mount"}) {
+    EXPECT_THAT(SetHome(Json{{"take", take}}),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("private_jwks")));
+  }
   EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+  EXPECT_EQ(server_.current(), 2u);
 }
 
 TEST_F(KvHome, AnotherWayToTheSameSecretIsTakenAndAnotherSecretIsNot) {
@@ -650,7 +825,7 @@ TEST_F(KvHome, AWrappedSecretIdIsKeptEvenIfTheMoveFails) {
   EXPECT_FALSE(mount_.Write("config/home", data).ok());  // another record
   EXPECT_EQ(mount_.Read("config/home")->at("secret_id_set"), true);
   EXPECT_EQ(mount_.Read("config/home")->at("type"), "mount");
-  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "kv"}, {"force", true}}), IsOk());
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "kv"}, {"take", "kv"}}), IsOk());
   EXPECT_THAT(mount_.Write("config/home", data),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("can't be unwrapped")));
 }
@@ -671,7 +846,7 @@ TEST_F(KvHome, WithoutTheServerNothingChangesAndReadersDontWaitForWriters) {
   const absl::Time began = absl::Now();
   absl::StatusOr<Json> rotated = Json();
   std::thread writer([&] { rotated = Rotate(); });
-  while (server_.CallsTo(base::Cat("POST ", kDataPath)) == 0) absl::SleepFor(absl::Milliseconds(5));
+  WaitForCall(base::Cat("POST ", kDataPath));
   EXPECT_EQ(mount_.LiveVersion(), 1u);
   EXPECT_LT(absl::Now() - began, absl::Seconds(4));
   writer.join();
@@ -684,6 +859,148 @@ TEST_F(KvHome, WithoutTheServerNothingChangesAndReadersDontWaitForWriters) {
   EXPECT_EQ(server_.current(), 1u);
   ASSERT_THAT(Rotate(), IsOk());
   EXPECT_EQ(server_.current(), 2u);
+}
+
+// One operation's talk with the server takes five seconds in all, however the server spreads its
+// slowness.
+TEST_F(KvHome, ASlowServerTakesNoMoreThanTheTimeOfOneOperation) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(nullptr);
+  server_.set_delay(absl::Seconds(3));  // each call is answered within an exchange's own time
+  const absl::Time began = absl::Now();
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in time")));
+  EXPECT_LT(absl::Now() - began, absl::Milliseconds(5700));
+  EXPECT_EQ(server_.CallsTo(base::Cat("POST ", kDataPath)), 0);
+  server_.set_delay(absl::ZeroDuration());
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  ASSERT_THAT(Rotate(), IsOk());
+}
+
+TEST_F(KvHome, AWriteThatIsAnsweredTooLateIsStillSettled) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kSlowAfter));
+  const absl::Time began = absl::Now();
+  const auto rotated = Rotate();
+  EXPECT_LT(absl::Now() - began, absl::Milliseconds(6700));
+  ASSERT_THAT(rotated, IsOk());
+  EXPECT_EQ(rotated->at("version"), 2);
+  EXPECT_EQ(server_.current(), 2u);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+}
+
+TEST_F(KvHome, ARequestWhoseCallerGoesEndsSoonAndIsKnownForWhatItDid) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());  // it is logged in
+  const auto rotate_and_go = [&](FakeKvServer::Plan plan, std::string_view when,
+                                 const std::string& id) {
+    server_.set_plan(std::move(plan));
+    absl::StatusOr<Json> rotated = Json();
+    const absl::Time began = absl::Now();
+    std::thread writer([&] { rotated = Rotate(Json::object(), id); });
+    WaitForCall(when);
+    mount_.context().cancelled = true;
+    writer.join();
+    EXPECT_LT(absl::Now() - began, absl::Seconds(3));
+    server_.set_plan(nullptr);
+    mount_.context().cancelled = false;
+    return rotated;
+  };
+  // At its first read: nothing was begun.
+  EXPECT_FALSE(
+      rotate_and_go([](const FakeKvServer::Call&) { return KvFault::kSlow; }, "GET ", "id-0").ok());
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  // At its write, which lands: it is given a moment, and settled without the caller.
+  const std::string write = base::Cat("POST ", kDataPath);
+  const auto landed = rotate_and_go(OnWrites(KvFault::kSlowAfter), write, "id-1");
+  ASSERT_THAT(landed, IsOk());
+  EXPECT_EQ(landed->at("version"), 2);
+  // At its write, which never lands as far as anybody can tell: that is not called refused.
+  const auto unknown = rotate_and_go(OnWrites(KvFault::kSlow), write, "id-2");
+  EXPECT_THAT(unknown, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known whether")));
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(1));
+  const auto again = Rotate(Json::object(), "id-2");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->at("version"), 3);
+  EXPECT_EQ(server_.current(), 3u);
+}
+
+TEST_F(KvHome, WhatIsTooLargeForTheServerIsSaidSo) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kTooLarge));
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kResourceExhausted,
+                                 AllOf(HasSubstr("413"), HasSubstr("Nothing was changed"))));
+  server_.set_plan(nullptr);
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+}
+
+TEST_F(KvHome, APolicyThatCannotBeAskedForIsNoFailure) {
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path == "sys/capabilities-self" ? KvFault::kForbidden : KvFault::kNone;
+  });
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Read("config/home"), IsOk());
+  mount_.clock().Advance(absl::Minutes(2));
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path == "sys/capabilities-self" ? KvFault::kForbidden : KvFault::kNone;
+  });
+  const auto read = mount_.Call(Operation::kRead, "config/home");
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ((*read)->data.at("connection"), "ok");
+  EXPECT_FALSE((*read)->data.contains("missing_capabilities"));
+  EXPECT_THAT((*read)->warnings, ::testing::Contains(HasSubstr("refuses sys/capabilities-self")));
+  EXPECT_EQ(server_.CallsTo("login"), 0);
+}
+
+TEST_F(KvHome, ItIsSaidThatKvWillDeleteTheRecordByItself) {
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_THAT(Verified(), HasSubstr(R"("storage.kv_keeps_versions":"ok: )"));
+  server_.set_delete_version_after("1h0m0s", "0s");
+  EXPECT_THAT(Verified(),
+              AllOf(HasSubstr(R"("result":"warn")"),
+                    HasSubstr(R"("storage.kv_keeps_versions":"warn: delete_version_after of the )"),
+                    HasSubstr("the live record too")));
+  const auto read = mount_.Call(Operation::kRead, "config/home");
+  ASSERT_THAT(read, IsOk());
+  EXPECT_THAT((*read)->warnings,
+              ::testing::Contains(HasSubstr("delete_version_after of the KV secret is 1h:")));
+}
+
+TEST_F(KvHome, ANameForTlsIsKeptAndShown) {
+  FakeKvServer server;
+  server.Put(TestMount::RecordOf("good_bootstrapped"));
+  const std::string ca = server.UseTls("DNS:openbao.vault.svc");
+  Json data{{"address", base::JsonText(server.address())}, {"ca_cert", base::JsonText(ca)}};
+  EXPECT_FALSE(SetHome(data).ok());
+  EXPECT_EQ(mount_.Read("config/home")->at("tls_server_name"), "");
+  data["tls_server_name"] = "openbao.vault.svc";
+  ASSERT_THAT(SetHome(data), IsOk());
+  mount_.Restart();
+  const auto home = mount_.Read("config/home");
+  ASSERT_THAT(home, IsOk());
+  EXPECT_EQ(home->at("tls_server_name"), "openbao.vault.svc");
+  EXPECT_EQ(home->at("connection"), "ok");
+  EXPECT_THAT(mount_.Write("config/home", Json{{"tls_server_name", "other"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("secret_id: expected")));
+}
+
+TEST_F(KvHome, CredentialsCanBeChangedWhileTheRecordCannotBeRead) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.Delete(1, /*destroy=*/false);
+  Json data{{"address", base::JsonText(absl::StrCat(server_.address(), "/"))},
+            {"secret_id", "wrong"}};
+  EXPECT_THAT(mount_.Write("config/home", data),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("login")));
+  data["secret_id"] = "secret-1";
+  for (const bool reachable : {true, false}) {
+    if (!reachable) server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kSealed; });
+    const auto set = mount_.Call(Operation::kUpdate, "config/home", data);
+    ASSERT_THAT(set, IsOk());
+    EXPECT_THAT((*set)->warnings,
+                ::testing::Contains(HasSubstr("set, though the record can't be read now")));
+    EXPECT_EQ((*set)->data.at("address"), absl::StrCat(server_.address(), "/"));
+  }
 }
 
 TEST_F(KvHome, AStandbyWritesNothing) {
@@ -732,6 +1049,98 @@ TEST_F(KvHome, ADestroyedKeyLeavesTheOtherHomeToo) {
   EXPECT_THAT(KidsOf(mount_.Record()), SizeIs(2));
 }
 
+TEST_F(KvHome, ADestructionThatLandsLateIsFinished) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  const std::string second = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  const auto destroy = [&](const std::string& kid) {
+    return mount_.Write(base::Cat("destroy-key/", kid), Json{{"confirm", base::JsonText(kid)}});
+  };
+  server_.set_plan(OnWrites(KvFault::kLate));
+  EXPECT_THAT(destroy(first), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
+  server_.set_plan(nullptr);
+  for (const bool restarts : {false, true}) {
+    if (restarts) mount_.Restart();
+    ASSERT_THAT(mount_.Tick(), IsOk());
+    EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", first)), "state"), "retained");
+  }
+  server_.DeliverLate();
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(server_.current(), 4u);
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", first)), "state"), "destroyed");
+  EXPECT_THAT(Entries("archive/"), SizeIs(0));
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(0));
+  EXPECT_THAT(Entries("destroying"), SizeIs(0));
+  EXPECT_THAT(Versions(), ElementsAre("2", "3", "4"));
+  ExpectVerifies();
+
+  // Another destruction may come in between; of the two one lands.
+  const std::string third = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kLate));
+  EXPECT_THAT(destroy(second), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
+  server_.set_plan(nullptr);
+  ASSERT_THAT(destroy(third), IsOk());
+  server_.DeliverLate();
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(server_.current(), 6u);
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", third)), "state"), "destroyed");
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", second)), "state"), "retained");
+  EXPECT_THAT(Entries("destroying"), SizeIs(0));
+  EXPECT_THAT(Entries("archive/"), SizeIs(0));
+  ASSERT_THAT(destroy(second), IsOk());
+  EXPECT_THAT(KidsOf(Newest()), SizeIs(2));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, AHomeThatWasWrittenWithoutAnAnswerIsSettledBeforeAnythingElse) {
+  for (const Fault fault : {Fault::kLostBefore, Fault::kLostAfter}) {
+    SCOPED_TRACE(static_cast<int>(fault));
+    ASSERT_THAT(SetHome(), IsOk());
+    const std::uint64_t in_kv = server_.current();
+    const auto lose = [&](const FakeStorage::Call& call) {
+      return call.name == "put" && call.key == "config/home" ? fault : Fault::kNone;
+    };
+    mount_.storage().set_plan(lose);
+    EXPECT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}),
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no answer")));
+    for (const char* path : {"rotate", "config/home"}) {
+      EXPECT_THAT(mount_.Write(path), StatusIs(absl::StatusCode::kUnavailable,
+                                               HasSubstr("config/home was written without")));
+    }
+    EXPECT_FALSE(mount_.Tick().ok());
+    EXPECT_EQ(server_.current(), in_kv);
+    EXPECT_THAT(mount_.Record(), server_.data(in_kv));  // reads go on
+    mount_.storage().set_plan(nullptr);
+    ASSERT_THAT(Rotate(), IsOk());
+    EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+    EXPECT_EQ(server_.current(), in_kv);
+    EXPECT_NE(mount_.Record(), server_.data(in_kv));
+    ASSERT_THAT(SetHome(Json{{"take", "mount"}}), IsOk());
+    EXPECT_EQ(server_.current(), in_kv + 1);
+  }
+}
+
+TEST_F(KvHome, AConnectionThatIsNotUsedAndNotUsableStopsNothing) {
+  ASSERT_THAT(SetHome(Json{{"type", "mount"}}), IsOk());
+  ASSERT_THAT(mount_.Write("init"), IsOk());
+  const auto content = mount_.storage().content();
+  Json stored = *base::ParseJson(content.at("config/home"));
+  stored.erase("schema");
+  stored.erase("sha256");
+  stored["address"] = "ftp://elsewhere";
+  mount_.storage().Set("config/home", mek::WriteDocument(1, stored)->view());
+  mount_.Restart();
+  ASSERT_THAT(Rotate(), IsOk());
+  const auto read = mount_.Read("config/home");
+  ASSERT_THAT(read, IsOk());
+  EXPECT_THAT(Text(*read, "connection"), HasSubstr("fail: address: expected"));
+  ASSERT_THAT(SetHome(Json{{"take", "kv"}}), IsOk());
+  EXPECT_EQ(mount_.Read("status")->at("home"), "kv");
+}
+
 TEST_F(KvHome, ImportCanFetchTheRecordFromTheSecret) {
   EXPECT_THAT(mount_.Write("import", Json{{"from", "kv"}}),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no connection")));
@@ -753,6 +1162,185 @@ TEST_F(KvHome, AScheduleRotatesTheSecret) {
   EXPECT_EQ(server_.current(), 3u);
   EXPECT_EQ(OperationOf(3), "rotate");
 }
+
+// Everything that changes the record, from one and the same start, with one fault. The host sends
+// the request again.
+class KvOperation : public ::testing::TestWithParam<std::string> {
+ protected:
+  // In kv: first (retained), second (retired), third (current), fourth (staged), fifth (dropped by
+  // another hand). In the mount: the same and one more rotation for the moves into kv.
+  struct World {
+    FakeKvServer server;
+    TestMount mount;
+    std::string first, second, third;
+    std::uint64_t start = 0;
+    std::set<std::string> kids;
+  };
+
+  static void Prepare(World& world) {
+    FakeKvServer& server = world.server;
+    TestMount& mount = world.mount;
+    server.Put(TestMount::RecordOf("good_bootstrapped"));
+    world.first = CurrentKid(server.data(1));
+    ASSERT_THAT(mount.Write("config/home", Home(world)), IsOk());
+    ASSERT_THAT(mount.Write("rotate"), IsOk());
+    world.second = CurrentKid(server.data(2));
+    ASSERT_THAT(mount.Write("rotate"), IsOk());
+    world.third = CurrentKid(server.data(3));
+    ASSERT_THAT(mount.Write(base::Cat("keys/", world.second, "/retire")), IsOk());
+    const Json before = server.data(4);
+    server.Put(RotatedByHand(before, 3));
+    ASSERT_THAT(mount.Tick(), IsOk());
+    server.Put(before);
+    ASSERT_THAT(mount.Write("rotate", Json{{"activation", "staged"}}), IsOk());
+    if (GetParam().starts_with("move into kv")) {
+      ASSERT_THAT(mount.Write("config/home", Json{{"type", "mount"}}), IsOk());
+      ASSERT_THAT(mount.Write("rotate", Json{{"force", true}}), IsOk());
+    }
+    world.kids = KidsOf(mount.Record());
+    world.start = server.current();
+  }
+
+  static Json Home(World& world) {
+    return Json{{"type", "kv"},
+                {"address", base::JsonText(world.server.address())},
+                {"role_id", "role-1"},
+                {"secret_id", "secret-1"}};
+  }
+
+  static absl::StatusOr<Json> Do(World& world, const std::string& id) {
+    const std::string& name = GetParam();
+    TestMount& mount = world.mount;
+    if (name == "rotate") return mount.Write("rotate", Json{{"force", true}}, id);
+    if (name == "activate") return mount.Write("activate", Json{{"force", true}}, id);
+    if (name == "rollback") return mount.Write("rollback", Json{{"version", 1}}, id);
+    if (name == "repair") return mount.Write("repair", Json::object(), id);
+    if (name == "put") {
+      return mount.Write("data/encryption/keys/stored_data", Json{{"data", world.server.data(1)}},
+                         id);
+    }
+    if (name == "import") {
+      Json data{{"force", true}};
+      data["backup"] = Json{{"data", Json{{"data", world.server.data(3)}}}};
+      return mount.Write("import", std::move(data), id);
+    }
+    if (name == "retire") {
+      return mount.Write(base::Cat("keys/", world.first, "/retire"), Json::object(), id);
+    }
+    if (name == "restore") {
+      return mount.Write(base::Cat("keys/", world.second, "/restore"), Json::object(), id);
+    }
+    if (name == "compromised") {
+      return mount.Write(base::Cat("keys/", world.first, "/compromised"), Json::object(), id);
+    }
+    if (name == "destroy") {
+      return mount.Write(base::Cat("destroy-key/", world.first),
+                         Json{{"confirm", base::JsonText(world.first)}}, id);
+    }
+    if (name == "move into mount") {
+      return mount.Write("config/home", Json{{"type", "mount"}}, id);
+    }
+    Json home = Home(world);
+    home["take"] = name == "move into kv, its record" ? "kv" : "mount";
+    return mount.Write("config/home", std::move(home), id);
+  }
+
+  // It is done, once, and no key is lost but the one that is destroyed.
+  static void ExpectDoneOnce(World& world) {
+    const std::string& name = GetParam();
+    EXPECT_EQ(world.server.current(), world.start + (name == "move into mount" ? 0 : 1));
+    EXPECT_EQ(Text(*world.mount.Read("status"), "home"),
+              name == "move into mount" ? "mount" : "kv");
+    ASSERT_THAT(world.mount.Tick(), IsOk());
+    for (const auto& [key, value] : world.mount.storage().content()) {
+      EXPECT_FALSE(key.starts_with("kv/intents/")) << key;
+      EXPECT_NE(key, "destroying");
+    }
+    const auto verified = world.mount.Read("verify");
+    ASSERT_THAT(verified, IsOk());
+    EXPECT_THAT(Text(*verified, "storage.no_key_lost"), HasSubstr("ok: "));
+    std::set<std::string> known;
+    const auto keys = world.mount.Call(Operation::kList, "keys");
+    ASSERT_THAT(keys, IsOk());
+    for (const Json& kid : (*keys)->data.at("keys")) {
+      known.emplace(std::string(kid.get_ref<const base::JsonString&>()));
+    }
+    for (const std::string& kid : world.kids) {
+      EXPECT_TRUE(known.contains(kid.substr(kid.find(' ') + 1))) << kid;
+    }
+    if (name == "destroy") {
+      EXPECT_EQ(Text(*world.mount.Read(base::Cat("keys/", world.first)), "state"), "destroyed");
+    }
+  }
+};
+
+TEST_P(KvOperation, ACrashOrFaultAtAnyStorageCallIsMadeGoodByTheReplay) {
+  int points = 0;
+  for (const Fault fault : {Fault::kCrashBefore, Fault::kCrashAfter, Fault::kErrorBefore,
+                            Fault::kErrorAfter, Fault::kLostBefore, Fault::kLostAfter}) {
+    for (int n = 1;; ++n) {
+      SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), " at call ", n));
+      World world;
+      ASSERT_NO_FATAL_FAILURE(Prepare(world));
+      bool reached = false;
+      world.mount.storage().set_plan([&](const FakeStorage::Call& call) {
+        if (call.number != n) return Fault::kNone;
+        reached = true;
+        return fault;
+      });
+      bool crashed = false;
+      try {
+        Do(world, "id").status().IgnoreError();
+      } catch (const Crash&) {
+        crashed = true;
+      }
+      world.mount.storage().set_plan(nullptr);
+      if (crashed) world.mount.Restart();
+      ASSERT_THAT(Do(world, "id"), IsOk());
+      ASSERT_NO_FATAL_FAILURE(ExpectDoneOnce(world));
+      if (!reached) break;
+      ++points;
+    }
+  }
+  EXPECT_GE(points, 6 * 4);
+}
+
+TEST_P(KvOperation, AFaultAtAnyCallToTheServerIsMadeGoodByTheReplay) {
+  for (const KvFault fault :
+       {KvFault::kLostBefore, KvFault::kLostAfter, KvFault::kErrorBefore, KvFault::kErrorAfter,
+        KvFault::kSealed, KvFault::kGarbage, KvFault::kCut, KvFault::kForbidden}) {
+    for (int n = 1;; ++n) {
+      SCOPED_TRACE(absl::StrCat("fault ", static_cast<int>(fault), " at call ", n));
+      World world;
+      ASSERT_NO_FATAL_FAILURE(Prepare(world));
+      int call = 0;
+      bool reached = false;
+      world.server.set_plan([&](const FakeKvServer::Call&) {
+        if (++call != n) return KvFault::kNone;
+        reached = true;
+        return fault;
+      });
+      Do(world, "id").status().IgnoreError();
+      world.server.set_plan(nullptr);
+      ASSERT_THAT(Do(world, "id"), IsOk());
+      ASSERT_NO_FATAL_FAILURE(ExpectDoneOnce(world));
+      if (!reached) break;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, KvOperation,
+                         ::testing::Values("rotate", "activate", "rollback", "repair", "put",
+                                           "import", "retire", "restore", "compromised", "destroy",
+                                           "move into mount", "move into kv, its record",
+                                           "move into kv, the mount's record"),
+                         [](const auto& parameter) {
+                           std::string name;
+                           for (const char c : parameter.param) {
+                             if (c != ' ' && c != ',' && c != '\'') name += c;
+                           }
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace testing_support

@@ -446,7 +446,7 @@ TEST_F(Paths, ConfigIsTypedAndKept) {
 TEST_F(Paths, HelpCoversEveryPath) {
   const Json root = mount_.Call(Operation::kHelp, "")->value().data;
   const Json& paths = root.at("openapi").at("paths");
-  EXPECT_EQ(paths.size(), 28u);
+  EXPECT_EQ(paths.size(), 29u);
   for (const auto& [path, item] : paths.items()) {
     const std::string relative(std::string_view(path).substr(1));
     const auto help = mount_.Call(Operation::kHelp, relative);
@@ -455,16 +455,17 @@ TEST_F(Paths, HelpCoversEveryPath) {
     EXPECT_TRUE(absl::StrContains(Text(root.at("help")), relative.substr(0, relative.find('{'))))
         << relative;
   }
-  EXPECT_EQ(paths.at("/rotate")
-                .at("post")
-                .at("requestBody")
-                .at("content")
-                .at("application/json")
-                .at("schema")
-                .at("properties")
-                .at("cas")
-                .at("type"),
-            "integer");
+  const auto parameters = [&](const char* path) -> const Json& {
+    return paths.at(path)
+        .at("post")
+        .at("requestBody")
+        .at("content")
+        .at("application/json")
+        .at("schema")
+        .at("properties");
+  };
+  EXPECT_EQ(parameters("/rotate").at("cas").at("type"), "integer");
+  EXPECT_EQ(parameters("/config/home").at("tls_server_name").at("type"), "string");
   EXPECT_THAT(mount_.Call(Operation::kHelp, "nowhere"),
               StatusIs(absl::StatusCode::kUnimplemented, ::testing::_));
 }

@@ -69,6 +69,8 @@ TEST(Settings, AreCheckedPieceByPiece) {
   refused("address", [](Settings& s) { s.address = "bao"; });
   refused("ca_cert", [](Settings& s) { s.ca_cert = "-----BEGIN CERTIFICATE-----\nAAAA\n"; });
   refused("ca_cert", [](Settings& s) { s.ca_cert = "no PEM"; });
+  refused("tls_server_name", [](Settings& s) { s.tls_server_name = "a b"; });
+  refused("tls_server_name", [](Settings& s) { s.tls_server_name = "https://a"; });
   refused("mount", [](Settings& s) { s.mount = "a/../b"; });
   refused("mount", [](Settings& s) { s.mount = "/kv"; });
   refused("path", [](Settings& s) { s.path = "a?version=1"; });
@@ -85,6 +87,31 @@ TEST(Settings, AreCheckedPieceByPiece) {
     s.role = "reader";
     s.jwt_path = "token";
   });
+}
+
+TEST(Settings, AnAddressIsTheSameHoweverItIsWritten) {
+  Settings one = Approle();
+  Settings other = Approle();
+  for (const auto& [a, b] :
+       {std::pair{"https://bao", "https://BAO:443/"}, std::pair{"http://bao", "http://bao:80"},
+        std::pair{"https://bao:8200/x/", "https://bao:8200/x"}}) {
+    one.address = a;
+    other.address = b;
+    EXPECT_TRUE(one.NamesSameSecret(other)) << a;
+    EXPECT_TRUE(one.ConfidesAs(other)) << a;
+  }
+  for (const auto& [a, b] :
+       {std::pair{"https://bao", "http://bao:443"}, std::pair{"https://bao", "https://bao:8200"},
+        std::pair{"https://bao/x", "https://bao"}}) {
+    one.address = a;
+    other.address = b;
+    EXPECT_FALSE(one.NamesSameSecret(other)) << a;
+    EXPECT_FALSE(one.ConfidesAs(other)) << a;
+  }
+  other.address = one.address;
+  other.tls_server_name = "bao";
+  EXPECT_TRUE(one.NamesSameSecret(other));
+  EXPECT_FALSE(one.ConfidesAs(other));
 }
 
 }  // namespace

@@ -27,6 +27,9 @@ using ::testing_support::KvFault;
 using ::testing_support::StatusIs;
 
 constexpr char kSecret[] = "services/all/kv/data/encryption/keys/stored_data";
+constexpr char kRenew[] = "auth/token/renew-self";
+constexpr char kRevoke[] = "auth/token/revoke-self";
+constexpr char kLogin[] = "auth/approle/login";
 constexpr char kJwt[] = "aGVhZGVy.Ym9keQ.c2lnbmF0dXJl";
 
 FakeKvServer::Plan Next(std::deque<KvFault> faults) {
@@ -103,31 +106,153 @@ TEST_F(ClientTest, ARevokedTokenLeadsToOneLoginAndOneRetry) {
   const auto reply = client->Call("GET", kSecret);
   ASSERT_THAT(reply, IsOk());
   EXPECT_EQ(reply->status, 200);
-  EXPECT_THAT(Paths(), ElementsAre(kSecret, "auth/approle/login", kSecret));
+  EXPECT_THAT(Paths(), ElementsAre(kSecret, "auth/approle/login", kRevoke, kSecret));
 
-  // What the policy forbids stays forbidden, after that one retry.
+  // What the policy forbids stays forbidden, and costs a login a minute at most.
   server_.set_plan([](const FakeKvServer::Call& call) {
     return call.path == kSecret ? KvFault::kForbidden : KvFault::kNone;
   });
   const auto refused = client->Call("GET", kSecret);
   ASSERT_THAT(refused, IsOk());
   EXPECT_EQ(refused->status, 403);
-  EXPECT_THAT(Paths(), ElementsAre(kSecret, "auth/approle/login", kSecret));
+  EXPECT_THAT(Paths(), ElementsAre(kSecret));
+  clock_.Advance(absl::Minutes(1));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(client->Call("GET", kSecret)->status, 403);
+  EXPECT_EQ(server_.CallsTo("login"), 1);
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(client->Ask("GET", kSecret)->status, 403);
+  EXPECT_EQ(server_.CallsTo("login"), 1);
   EXPECT_THAT(ToStatus(*refused, "it can't be read"),
               StatusIs(absl::StatusCode::kFailedPrecondition,
                        AllOf(HasSubstr("403, permission denied"), HasSubstr("config/home"))));
 }
 
-TEST_F(ClientTest, LogsInAgainBeforeTheTokenExpires) {
+TEST_F(ClientTest, ItsTokenIsRenewedBeforeItExpires) {
   server_.set_token_ttl(900, true);
   const auto client = New(Approle());
   ASSERT_THAT(client->Call("GET", kSecret), IsOk());
   clock_.Advance(absl::Seconds(599));
   ASSERT_THAT(client->Call("GET", kSecret), IsOk());
-  EXPECT_EQ(server_.CallsTo("login"), 1);
-  clock_.Advance(absl::Seconds(1));
+  for (int i = 0; i < 2; ++i) {
+    clock_.Advance(absl::Seconds(i == 0 ? 1 : 600));
+    ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  }
+  EXPECT_THAT(Paths(), ElementsAre(kLogin, kSecret, kSecret, kRenew, kSecret, kRenew, kSecret));
+  for (const auto& call : server_.calls()) {
+    if (call.path != kLogin) {
+      EXPECT_EQ(call.token, "token-1");
+    }
+  }
+}
+
+TEST_F(ClientTest, LogsInWhenItsTokenCannotBeRenewed) {
+  // It is not renewable; that is refused; what came of it is the last rest of its life.
+  for (const auto& [renewable, fault, renewed] :
+       {std::tuple{false, KvFault::kNone, 900}, std::tuple{true, KvFault::kForbidden, 900},
+        std::tuple{true, KvFault::kNone, 400}}) {
+    server_.set_token_ttl(900, renewable);
+    const auto client = New(Approle());
+    ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+    server_.set_token_ttl(renewed, renewable);
+    server_.set_plan([fault = fault](const FakeKvServer::Call& call) {
+      return call.path == kRenew ? fault : KvFault::kNone;
+    });
+    clock_.Advance(absl::Seconds(600));
+    ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+    if (renewed < 900) {
+      EXPECT_THAT(Paths(), ElementsAre(kRenew, kSecret));
+      clock_.Advance(absl::Seconds(270));
+      server_.set_plan(nullptr);
+      ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+    }
+    if (renewable && renewed == 900) {
+      EXPECT_THAT(Paths(), ElementsAre(kRenew, kLogin, kRevoke, kSecret));
+    } else {
+      EXPECT_THAT(Paths(), ElementsAre(kLogin, kRevoke, kSecret));
+    }
+    const auto calls = server_.calls();
+    EXPECT_NE(calls[calls.size() - 2].token, calls.back().token);  // the old one was revoked
+  }
+}
+
+TEST_F(ClientTest, ALoginThatIsRefusedLeavesAGoodTokenInUse) {
+  server_.set_token_ttl(900, false);
+  const auto client = New(Approle());
   ASSERT_THAT(client->Call("GET", kSecret), IsOk());
-  EXPECT_EQ(server_.CallsTo("login"), 2);
+  clock_.Advance(absl::Seconds(600));
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path == kLogin ? KvFault::kForbidden : KvFault::kNone;
+  });
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  EXPECT_THAT(Paths(), ElementsAre(kLogin, kSecret));
+  EXPECT_THAT(client->CheckLogin(), IsOk());
+}
+
+TEST_F(ClientTest, AllRequestsOfAnOperationShareItsTime) {
+  const auto client = New(Approle());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  server_.set_delay(absl::Milliseconds(250));
+  const Allowance allowance(absl::Milliseconds(400));
+  const absl::Time began = absl::Now();
+  EXPECT_THAT(client->Call("GET", kSecret), IsOk());
+  const auto second = client->Call("GET", kSecret);
+  EXPECT_THAT(second, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in time")));
+  EXPECT_FALSE(NeverSent(second.status()));
+  EXPECT_LT(absl::Now() - began, absl::Milliseconds(550));
+  // A write that could not be waited for is not begun.
+  server_.set_plan(nullptr);
+  const auto third = client->Call("POST", kSecret, Json{{"data", {{"a", "2"}}}});
+  EXPECT_THAT(third, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in time")));
+  EXPECT_TRUE(NeverSent(third.status()));
+  EXPECT_TRUE(server_.calls().empty());
+  EXPECT_LT(absl::Now() - began, absl::Milliseconds(600));
+}
+
+TEST_F(ClientTest, AReadEndsWhenItsCallerGoesAndNothingIsBegunAfterThat) {
+  const auto client = New(Approle());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  server_.set_plan(Next({KvFault::kSlow}));
+  const absl::Time began = absl::Now();
+  const Allowance allowance(absl::Seconds(5),
+                            [&] { return absl::Now() - began > absl::Milliseconds(100); });
+  const auto read = client->Call("GET", kSecret);
+  EXPECT_THAT(read, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("the caller has gone")));
+  EXPECT_FALSE(NeverSent(read.status()));
+  EXPECT_LT(absl::Now() - began, absl::Milliseconds(300));
+  const auto write = client->Call("POST", kSecret, Json{{"data", {{"a", "2"}}}});
+  EXPECT_TRUE(NeverSent(write.status()));
+  EXPECT_EQ(server_.CallsTo("POST"), 0);
+}
+
+TEST_F(ClientTest, AWriteIsWaitedForAMomentWithoutItsCaller) {
+  Settings settings = Approle();
+  auto client = *Client::New(std::move(settings), &clock_);
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  server_.set_delay(absl::Milliseconds(400));
+  const absl::Time began = absl::Now();
+  {
+    const Allowance allowance(absl::Seconds(5),
+                              [&] { return absl::Now() - began > absl::Milliseconds(100); });
+    EXPECT_THAT(client->Call("POST", "auth/token/renew-self", Json::object()), IsOk());
+  }
+  server_.set_delay(absl::ZeroDuration());
+  server_.set_plan(Next({KvFault::kSlow}));
+  const absl::Time second = absl::Now();
+  const Allowance allowance(absl::Seconds(5),
+                            [&] { return absl::Now() - second > absl::Milliseconds(100); });
+  const auto write = client->Call("POST", kSecret, Json{{"data", {{"a", "2"}}}});
+  EXPECT_THAT(write, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("the caller has gone")));
+  EXPECT_FALSE(NeverSent(write.status()));
+  EXPECT_GT(absl::Now() - second, absl::Seconds(1));
+  EXPECT_LT(absl::Now() - second, absl::Seconds(2));
+}
+
+TEST_F(ClientTest, InterimAnswersAreNotTheAnswer) {
+  server_.set_plan(Next({KvFault::kInterim, KvFault::kInterim}));
+  const auto reply = New(Approle())->Call("GET", kSecret);
+  ASSERT_THAT(reply, IsOk());
+  EXPECT_EQ(reply->status, 200);
+  EXPECT_EQ(reply->Object("data")->at("data").at("a"), "1");
 }
 
 TEST_F(ClientTest, AFailedRenewalLeavesAGoodTokenInUse) {
@@ -140,7 +265,7 @@ TEST_F(ClientTest, AFailedRenewalLeavesAGoodTokenInUse) {
   });
   ASSERT_THAT(client->Call("GET", kSecret), IsOk());
   ASSERT_THAT(client->Call("GET", kSecret), IsOk());
-  EXPECT_EQ(server_.CallsTo("login"), 1);  // not at every call
+  EXPECT_EQ(server_.CallsTo("renew-self"), 1);  // not at every call
   clock_.Advance(absl::Seconds(200));
   EXPECT_THAT(client->Call("GET", kSecret),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("503")));
@@ -345,6 +470,24 @@ TEST_F(ClientTest, TlsTrustsTheGivenAuthorityAndTheNamedHost) {
   EXPECT_THAT(New(settings.Clone())->Call("GET", kSecret),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("IP address mismatch")));
   settings.address = "https" + server_.address("localhost").substr(4);
+  EXPECT_FALSE(New(std::move(settings))->Call("GET", kSecret).ok());
+}
+
+TEST_F(ClientTest, TlsToAServerOfAnotherName) {
+  FakeKvServer server;
+  Settings settings = Approle();
+  settings.ca_cert = server.UseTls("DNS:openbao.vault.svc");
+  settings.address = server.address();
+  EXPECT_THAT(New(settings.Clone())->Call("GET", kSecret),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("tls_server_name")));
+  settings.tls_server_name = "openbao.vault.svc";
+  server.set_redirect_to(server.address());
+  server.set_plan(Next({KvFault::kNone, KvFault::kRedirect}));
+  const auto client = New(settings.Clone());
+  ASSERT_THAT(client->Call("GET", kSecret), IsOk());
+  for (const auto& call : server.calls()) EXPECT_EQ(call.server_name, "openbao.vault.svc");
+  EXPECT_EQ(server.calls().size(), 3U);
+  settings.tls_server_name = "openbao";
   EXPECT_FALSE(New(std::move(settings))->Call("GET", kSecret).ok());
 }
 

@@ -12,12 +12,14 @@ namespace kvclient {
 namespace {
 
 using base::Json;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Optional;
 using ::testing::Pair;
+using ::testing::SizeIs;
 using ::testing_support::FakeKvServer;
-using ::testing_support::IsOk;
 using ::testing_support::IsOkAndHolds;
 using ::testing_support::KvFault;
 using ::testing_support::StatusIs;
@@ -83,8 +85,15 @@ TEST_F(KvSecretTest, AWriteIsDoneOrRefusedOrUnknown) {
   EXPECT_TRUE((*secret_->ReadMetadata())->cas_required);
   EXPECT_EQ(secret_->Write(0, Json{{"a", "2"}}).result, Written::Result::kConflict);
   EXPECT_EQ(secret_->Write(2, Json{{"a", "2"}}).result, Written::Result::kConflict);
-  FailWrites(KvFault::kForbidden);
-  EXPECT_EQ(secret_->Write(1, Json{{"a", "2"}}).result, Written::Result::kRefused);
+  for (const KvFault fault : {KvFault::kForbidden, KvFault::kNoRoute, KvFault::kTooLarge}) {
+    FailWrites(fault);
+    EXPECT_EQ(secret_->Write(1, Json{{"a", "2"}}).result, Written::Result::kRefused);
+  }
+  EXPECT_THAT(secret_->Write(1, Json{{"a", "2"}}).why,
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("413, request body too")));
+  // A proxy has lost its patience; the server may not have.
+  FailWrites(KvFault::kTimedOut);
+  EXPECT_EQ(secret_->Write(1, Json{{"a", "2"}}).result, Written::Result::kUnknown);
   for (const KvFault fault :
        {KvFault::kLostBefore, KvFault::kErrorBefore, KvFault::kSealed, KvFault::kGarbage}) {
     FailWrites(fault);
@@ -98,16 +107,69 @@ TEST_F(KvSecretTest, AWriteIsDoneOrRefusedOrUnknown) {
   EXPECT_EQ(server_.current(), 2u);
 }
 
+// A standby redirects after the effect; then the token is refused, and so is, or fails, the login.
+TEST_F(KvSecretTest, ARedirectedWriteIsNeverRefused) {
+  server_.set_redirect_to(server_.address());
+  for (const KvFault login : {KvFault::kSealed, KvFault::kForbidden, KvFault::kNone}) {
+    Settings settings;
+    settings.address = server_.address();
+    settings.role_id = "role-1";
+    settings.secret_id = base::SecretBytes(std::string_view("secret-1"));
+    KvSecret secret(*Client::New(std::move(settings), &clock_));
+    ASSERT_TRUE(secret.Read(0).ok());
+    clock_.Advance(absl::Minutes(2));
+    int writes = 0;
+    server_.set_plan([&writes, login](const FakeKvServer::Call& call) {
+      if (call.path.ends_with("/login")) return login;
+      if (call.path.find("/data/") == std::string::npos) return KvFault::kNone;
+      return ++writes == 1 ? KvFault::kRedirectAfter : KvFault::kForbidden;
+    });
+    const std::uint64_t before = server_.current();
+    EXPECT_EQ(secret.Write(before, Json{{"a", "2"}}).result, Written::Result::kUnknown);
+    EXPECT_EQ(server_.current(), before + 1);
+    server_.set_plan(nullptr);
+  }
+}
+
+TEST_F(KvSecretTest, SaysWhatMakesKvDeleteVersions) {
+  server_.Put(Json{{"a", "1"}});
+  server_.Put(Json{{"a", "2"}});
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);  // 2027-01-15T08:00:00Z
+  const auto found = [&] { return secret_->SelfDeletions(**secret_->ReadMetadata(), now); };
+  EXPECT_THAT(found(), IsOkAndHolds(IsEmpty()));
+  server_.set_deletion_time("2027-01-15T07:59:59Z");  // it has been deleted, and undeleted not
+  EXPECT_THAT(found(), IsOkAndHolds(IsEmpty()));
+  server_.set_deletion_time("2027-01-15T09:00:00.5Z");
+  server_.set_delete_version_after("1h30m0s", "24h0m0s");
+  EXPECT_THAT(
+      found(),
+      IsOkAndHolds(ElementsAre(
+          AllOf(HasSubstr("of the KV secret is 1h30m:"),
+                HasSubstr("bao kv metadata put -mount=services/all/kv -delete-version-after=0s "
+                          "encryption/keys/stored_data")),
+          AllOf(HasSubstr("of the KV engine is 24h:"),
+                HasSubstr("bao write services/all/kv/config delete_version_after=0s")),
+          AllOf(HasSubstr("version 2, the live record, by itself at 2027-01-15T09:00:00+00:00"),
+                HasSubstr("bao kv undelete -mount=services/all/kv -versions=2 ")))));
+  // The engine's own setting may not be read, which costs no login.
+  server_.set_plan([](const FakeKvServer::Call& call) {
+    return call.path.ends_with("/config") ? KvFault::kForbidden : KvFault::kNone;
+  });
+  EXPECT_THAT(found(), IsOkAndHolds(SizeIs(2)));
+}
+
 TEST_F(KvSecretTest, SaysWhatThePolicyLacks) {
-  EXPECT_THAT(secret_->MissingCapabilities(), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(secret_->MissingCapabilities(), IsOkAndHolds(Optional(IsEmpty())));
   server_.set_policy({"root"}, {"root"});
-  EXPECT_THAT(secret_->MissingCapabilities(), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(secret_->MissingCapabilities(), IsOkAndHolds(Optional(IsEmpty())));
   server_.set_policy({"read", "patch"}, {"deny"});
   const std::string data = "services/all/kv/data/encryption/keys/stored_data";
-  EXPECT_THAT(
-      secret_->MissingCapabilities(),
-      IsOkAndHolds(ElementsAre("create on " + data, "update on " + data,
-                               "read on services/all/kv/metadata/encryption/keys/stored_data")));
+  EXPECT_THAT(secret_->MissingCapabilities(),
+              IsOkAndHolds(Optional(
+                  ElementsAre("create on " + data, "update on " + data,
+                              "read on services/all/kv/metadata/encryption/keys/stored_data"))));
+  server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kForbidden; });
+  EXPECT_THAT(secret_->MissingCapabilities(), IsOkAndHolds(std::nullopt));
 }
 
 }  // namespace

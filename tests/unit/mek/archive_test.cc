@@ -64,10 +64,46 @@ TEST(ArchiveEntry, AddingAgainChangesNothingOrOnlyWhyAndWhen) {
   EXPECT_EQ(entry.Find(Set::kKeys)->dropped_by_version, 9u);
 }
 
-TEST(ArchiveEntry, RefusesAnotherKeyAndAnotherKid) {
+TEST(ArchiveEntry, KeepsEveryKeyOfAKidAndKnowsWhichLeftLast) {
   ArchiveEntry entry = TwoSets();
-  EXPECT_THAT(entry.Add({Set::kPrivateJwks, MakeJwk("a", 1)}, kNow, 8, DropReason::kDropped),
+  const SetKey second{Set::kPrivateJwks, MakeJwk("a", 12)};
+  EXPECT_FALSE(entry.Holds(second));
+  ASSERT_THAT(entry.Add({Set::kPrivateJwks, MakeJwk("a", 12)}, kNow, 8, DropReason::kExternal),
+              IsOk());
+  EXPECT_TRUE(entry.Holds(second));
+  EXPECT_TRUE(entry.Holds({Set::kPrivateJwks, MakeJwk("a", 11)}));
+  EXPECT_FALSE(entry.Holds({Set::kKeys, MakeJwk("a", 12)}));
+  EXPECT_EQ(entry.Find(Set::kPrivateJwks)->key.jwk.key(), K(12));
+  const absl::StatusOr<ArchiveEntry> read = ArchiveEntry::Parse("a", entry.Serialize()->view());
+  ASSERT_THAT(read, IsOk());
+  ASSERT_EQ(read->keys().size(), 3u);
+  EXPECT_EQ(read->Find(Set::kPrivateJwks)->reason, DropReason::kExternal);
+  // The first one leaves once more.
+  ASSERT_THAT(entry.Add({Set::kPrivateJwks, MakeJwk("a", 11)}, kNow, 9, DropReason::kDropped),
+              IsOk());
+  EXPECT_EQ(entry.keys().size(), 3u);
+  EXPECT_EQ(entry.Find(Set::kPrivateJwks)->key.jwk.key(), K(11));
+  EXPECT_EQ(entry.Find(Set::kPrivateJwks)->dropped_by_version, 9u);
+}
+
+TEST(ArchiveEntry, ARecordMayHoldOneOfItsKeysAndNoOther) {
+  ArchiveEntry entry = TwoSets();
+  ASSERT_THAT(entry.Add({Set::kPrivateJwks, MakeJwk("a", 12)}, kNow, 8, DropReason::kDropped),
+              IsOk());
+  for (const int seed : {11, 12}) {
+    EXPECT_THAT(entry.CheckNoConflict(MakeRecord({{"a", 1}}, {{"a", seed}}), {}), IsOk());
+  }
+  EXPECT_THAT(entry.CheckNoConflict(MakeRecord({{"b", 1}}, {{"b", 1}}), {}), IsOk());
+  const Record other = MakeRecord({{"a", 1}}, {{"a", 13}});
+  EXPECT_THAT(entry.CheckNoConflict(other, {}),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("kid a in private_jwks")));
+  EXPECT_THAT(entry.CheckNoConflict(other, {{Set::kPrivateJwks, "a"}}), IsOk());
+  EXPECT_THAT(entry.CheckNoConflict(MakeRecord({{"a", 2}}, {{"a", 11}}), {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("kid a in keys")));
+}
+
+TEST(ArchiveEntry, RefusesAnotherKid) {
+  ArchiveEntry entry = TwoSets();
   EXPECT_THAT(entry.Add({Set::kKeys, MakeJwk("b", 1)}, kNow, 8, DropReason::kDropped),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("kid b does not belong")));
   EXPECT_EQ(*entry.Serialize(), *TwoSets().Serialize());
@@ -101,9 +137,9 @@ TEST(ArchiveEntry, RefusesWhatIsWellSealedButNotAnEntry) {
       {Cat("[", key("other", jwk, "dropped"), "]"), "set is neither"},
       {Cat("[", key("keys", "{}", "dropped"), "]"), "kid is missing"},
       {Cat("[", key("keys", MakeJwk("b", 1).json(), "dropped"), "]"), "key of another kid"},
-      {Cat("[", key("keys", jwk, "lost"), "]"), "reason is neither"},
+      {Cat("[", key("keys", jwk, "lost"), "]"), "reason has no known value"},
       {Cat("[", key("keys", jwk, "dropped"), ",", key("keys", jwk, "dropped"), "]"),
-       "a set stands in it twice"}};
+       "a key stands in it twice"}};
   const auto with = [&](std::string_view member, base::Json value) {
     base::Json whole = *base::ParseJson(key("keys", jwk, "dropped"));
     whole[base::JsonString(member)] = std::move(value);

@@ -13,10 +13,7 @@ namespace mek {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing_support::IsOk;
-using ::testing_support::StatusIs;
 
 TEST(Members, AreWhatTheLibrarySeesInMutatedTexts) {
   const std::string_view seeds[] = {

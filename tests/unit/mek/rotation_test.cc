@@ -211,6 +211,60 @@ TEST(Restore, RefusesAnotherKeyUnderAKnownKid) {
                        HasSubstr(Cat("kid ", kOldKid, " in private_jwks"))));
 }
 
+std::vector<SetKey> Lost(Set set, std::string_view kid, int seed) {
+  std::vector<SetKey> lost;
+  lost.push_back({set, MakeJwk(kid, seed)});
+  return lost;
+}
+
+TEST(Repair, PutsALostKeyAtTheEndAndAnOverwrittenOneInItsPlace) {
+  // b's payload key was overwritten with b's key of keys, and c is gone from both sets.
+  const Record damaged = MakeRecord({{"a", 1}, {"b", 2}}, {{"a", 11}, {"b", 2}});
+  std::vector<SetKey> lost = Lost(Set::kPrivateJwks, "b", 12);
+  lost.push_back({Set::kKeys, MakeJwk("c", 3)});
+  lost.push_back({Set::kPrivateJwks, MakeJwk("c", 13)});
+  lost.push_back({Set::kPrivateJwks, MakeJwk("a", 11)});  // it is there
+  for (const bool chosen : {false, true}) {
+    const auto repaired = Repair(damaged, lost, chosen);
+    ASSERT_THAT(repaired, IsOk());
+    EXPECT_EQ(
+        repaired->record.ToJson(),
+        MakeRecord({{"a", 1}, {"b", 2}, {"c", 3}}, {{"a", 11}, {"b", 12}, {"c", 13}}).ToJson());
+    EXPECT_THAT(repaired->added,
+                ElementsAre(KeyRef{Set::kKeys, "c"}, KeyRef{Set::kPrivateJwks, "c"}));
+    EXPECT_THAT(repaired->replaced, ElementsAre(KeyRef{Set::kPrivateJwks, "b"}));
+  }
+  const auto nothing = Repair(damaged, {}, false);
+  ASSERT_THAT(nothing, IsOk());
+  EXPECT_EQ(nothing->record.ToJson(), damaged.ToJson());
+  EXPECT_THAT(nothing->added, IsEmpty());
+  EXPECT_THAT(nothing->replaced, IsEmpty());
+}
+
+TEST(Repair, ReplacesAKeyThatIsNowhereElseOnlyIfItsSuccessorWasChosen) {
+  const Record record = MakeRecord({{"a", 1}}, {{"a", 11}});
+  const std::vector<SetKey> other = Lost(Set::kPrivateJwks, "a", 12);
+  EXPECT_THAT(Repair(record, other, false),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("kid a in private_jwks stands for another key")));
+  const auto chosen = Repair(record, other, true);
+  ASSERT_THAT(chosen, IsOk());
+  EXPECT_EQ(chosen->record.ToJson(), MakeRecord({{"a", 1}}, {{"a", 12}}).ToJson());
+}
+
+TEST(Repair, NeverReplacesAMekAndNeverGuesses) {
+  const Record record = MakeRecord({{"a", 1}}, {{"a", 1}});
+  EXPECT_THAT(Repair(record, Lost(Set::kKeys, "a", 2), true),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("kid a in keys")));
+  for (const char* kid : {"a", "b"}) {
+    std::vector<SetKey> two = Lost(Set::kPrivateJwks, kid, 12);
+    two.push_back({Set::kPrivateJwks, MakeJwk(kid, 13)});
+    EXPECT_THAT(Repair(record, two, false),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         HasSubstr(Cat("two different keys were known as kid ", kid))));
+  }
+}
+
 TEST(KeysMissingIn, NamesEachSetKidAndKeyThatIsDropped) {
   const Record from = MakeRecord({{"a", 1}, {"b", 2}}, {{"a", 11}, {"b", 12}, {"c", 13}});
   const Record to = MakeRecord({{"a", 1}}, {{"a", 11}, {"b", 99}});

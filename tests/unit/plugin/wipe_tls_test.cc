@@ -17,7 +17,7 @@ int write_answer = 0;
 
 }  // namespace
 
-// NOLINTBEGIN(bugprone-reserved-identifier)
+// NOLINTBEGIN(clang-diagnostic-reserved-identifier)
 extern "C" {
 
 SSL* __real_SSL_new(SSL_CTX* context) { return SSL_new(context); }
@@ -197,4 +197,4 @@ TEST_F(WipeTls, OpensslIsToldToWipeWhatItHandedOut) {
 }
 
 }  // namespace
-// NOLINTEND(bugprone-reserved-identifier)
+// NOLINTEND(clang-diagnostic-reserved-identifier)

@@ -27,7 +27,6 @@
 namespace openbao {
 namespace {
 
-using ::base::Json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

@@ -10,9 +10,6 @@
 namespace openbao {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
-
 pb::HandleRequestReply Reply(const absl::Status& status) {
   pb::HandleRequestReply reply;
   SetError(status, reply);

@@ -26,7 +26,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
-using ::testing::UnorderedElementsAre;
 using ::testing_support::IsOk;
 using ::testing_support::IsOkAndHolds;
 using ::testing_support::Reach;
