@@ -55,10 +55,11 @@ soak-unit: build
 	MEK_SOAK=1 build/tests/unit/engine/engine_test --gtest_filter='Fleet.*'
 	MODEL_STEPS=10000 build/tests/unit/engine/engine_test --gtest_filter='*ModelTest*'
 	SCHEDULES=100 build/tests/host/host_test --gtest_filter='Races.SixtyFour*'
+	REQUESTS=1000000 build/tests/host/host_test --gtest_filter='Growth.*'
 
 .PHONY: soak-e2e
 soak-e2e: deps-test build $(next)
-	MEK_SOAK=$${MEK_SOAK:-1} $(pytest) -s $(addprefix tests/e2e/test_,ha.py kills.py intruders.py) $(ARGS)
+	MEK_SOAK=$${MEK_SOAK:-1} $(pytest) -s $(addprefix tests/e2e/test_,ha.py kills.py intruders.py scale.py) $(ARGS)
 
 .PHONY: package
 package: build ## what a release consists of, in build/package: binary, symbols, image, SBOM, sums, notes

@@ -21,7 +21,8 @@ struct Refused {
 // it is to be kept.
 class Strictness {
  public:
-  Strictness(int max_depth, bool keep) : max_depth_(max_depth), keep_(keep) {}
+  Strictness(int max_depth, std::size_t max_members, bool keep)
+      : max_depth_(max_depth), max_members_(max_members), keep_(keep) {}
 
   bool operator()(int depth, Json::parse_event_t event, const Json& value) {
     // `depth` counts the objects and arrays around. Their ends aren't looked at: the parser is
@@ -43,8 +44,8 @@ class Strictness {
  private:
   void Name(const JsonString& name) {
     std::vector<JsonString>& names = names_.back();
-    if (names.size() >= kMaxJsonMembers) {
-      throw Refused{absl::StrCat("a JSON object has more than ", kMaxJsonMembers, " members")};
+    if (names.size() >= max_members_) {
+      throw Refused{absl::StrCat("a JSON object has more than ", max_members_, " members")};
     }
     if (std::ranges::find(names, name) != names.end()) {
       throw Refused{"a JSON member stands twice in one object"};
@@ -53,12 +54,14 @@ class Strictness {
   }
 
   const int max_depth_;
+  const std::size_t max_members_;
   const bool keep_;
   // The member names seen so far in each open object (none for an open array).
   std::vector<std::vector<JsonString>> names_;
 };
 
-absl::StatusOr<Json> Read(std::string_view text, int max_depth, bool keep) {
+absl::StatusOr<Json> Read(std::string_view text, int max_depth, std::size_t max_members,
+                          bool keep) {
   // The library forgives a byte order mark, and takes a NUL for the end; readers' parsers do
   // neither.
   if (text.starts_with("\xef\xbb\xbf")) {
@@ -68,7 +71,7 @@ absl::StatusOr<Json> Read(std::string_view text, int max_depth, bool keep) {
     return absl::InvalidArgumentError(absl::StrCat("not valid JSON at byte ", nul + 1));
   }
   try {
-    Strictness strictness(max_depth, keep);
+    Strictness strictness(max_depth, max_members, keep);
     return Json::parse(text.begin(), text.end(),
                        [&](int depth, Json::parse_event_t event, Json& value) {
                          return strictness(depth, event, value);
@@ -139,13 +142,13 @@ void Dump(const Json& value, SecretBytes& out) {
 
 absl::Status CheckJson(std::string_view text, int max_depth) {
   if (IsPlainJson(text, max_depth)) return absl::OkStatus();
-  return Read(text, max_depth, /*keep=*/false).status();
+  return Read(text, max_depth, kMaxJsonMembers, /*keep=*/false).status();
 }
 
-absl::StatusOr<Json> ParseJson(std::string_view text) {
+absl::StatusOr<Json> ParseJson(std::string_view text, std::size_t max_members) {
   // The parser takes six times as long, which is felt with the long strings of what is stored.
   if (IsPlainString(text)) return Json(JsonString(text.substr(1, text.size() - 2)));
-  return Read(text, kMaxJsonDepth, /*keep=*/true);
+  return Read(text, kMaxJsonDepth, max_members, /*keep=*/true);
 }
 
 absl::StatusOr<SecretBytes> DumpJson(const Json& value) {

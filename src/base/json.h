@@ -27,7 +27,7 @@ absl::Status CheckJson(std::string_view text, int max_depth = kMaxJsonDepth);
 
 // Parses strictly: no member twice in one object, nothing beyond the bounds above, valid UTF-8,
 // nothing after the value. The error says what and at which byte, and never shows the text.
-absl::StatusOr<Json> ParseJson(std::string_view text);
+absl::StatusOr<Json> ParseJson(std::string_view text, std::size_t max_members = kMaxJsonMembers);
 
 // The compact text of a value. INTERNAL if a string in it is not UTF-8.
 absl::StatusOr<SecretBytes> DumpJson(const Json& value);

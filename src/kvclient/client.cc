@@ -22,6 +22,8 @@ using base::Cat;
 using base::Json;
 
 constexpr std::size_t kMaxJwt = 64 << 10;
+// A secret's metadata has a member for each version: as many as its entry of 1 MiB can hold.
+constexpr std::size_t kMaxReplyMembers = 30'000;
 // After a renewal that failed while the token is still good.
 constexpr absl::Duration kTryAgain = absl::Seconds(30);
 // A refusal leads to no new login so soon after another one did.
@@ -180,7 +182,7 @@ absl::StatusOr<Reply> Client::Send(std::string_view method, std::string_view pat
   }
   Reply reply{.status = response->status, .body = nullptr, .redirected = redirected};
   if (!response->body.empty()) {
-    absl::StatusOr<Json> parsed = base::ParseJson(response->body.view());
+    absl::StatusOr<Json> parsed = base::ParseJson(response->body.view(), kMaxReplyMembers);
     if (parsed.ok() && parsed->is_object()) {
       reply.body = *std::move(parsed);
     } else if (reply.ok()) {

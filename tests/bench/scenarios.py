@@ -461,7 +461,7 @@ def _with_versions(bench: Bench, number: int) -> dict[str, str]:
 def restart(plan: Plan) -> None:
     """The first requests after a restart of the server, beside many versions, on raft."""
     with Bench(plan, "raft") as bench:
-        for number in (10, 1000):
+        for number in (10, 1000) if plan.quick else (10, 1000, 10_000):
             mounts = _with_versions(bench, number)
             for subjects in plan.rounds(5):
                 bench.server.restart()

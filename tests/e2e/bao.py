@@ -358,6 +358,12 @@ class Server:
         process = self._process
         return None if process is None else process.pid
 
+    def kill_plugin(self) -> None:
+        """SIGKILL to the one plugin process, as the kernel does when memory is short."""
+        (pid,) = self.plugin_pids()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: pid not in self.plugin_pids(), "the plugin is gone")
+
     def plugin_pids(self) -> list[int]:
         """The plugin processes that run from this server's plugin directory."""
         found = []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import signal
 import threading
 from collections.abc import Iterator
 
@@ -36,13 +34,6 @@ def rotated(node: Server) -> Iterator[Mek]:
     node.cli("secrets", "disable", "mek").ok()
 
 
-def kill_plugin(server: Server) -> None:
-    """SIGKILL to the plugin, as the kernel does when memory is short."""
-    (pid,) = server.plugin_pids()
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: pid not in server.plugin_pids(), "the plugin is gone")
-
-
 def test_a_restart_keeps_everything(rotated: Mek) -> None:
     before = rotated.snapshot(), rotated.read("versions/1").ok().data
     rotated.write("config", max_versions=17).ok()
@@ -56,7 +47,7 @@ def test_a_restart_keeps_everything(rotated: Mek) -> None:
 def test_a_killed_plugin_comes_back_with_the_next_request(rotated: Mek) -> None:
     before = rotated.snapshot()
     for _ in range(3):
-        kill_plugin(rotated.server)
+        rotated.server.kill_plugin()
         # Until the host has seen the death, which takes it some milliseconds, it answers 500 by itself.
         statuses = [rotated.read("status").status for _ in range(10)]
         assert set(statuses) <= {200, 500} and statuses[-1] == 200, statuses
@@ -65,7 +56,7 @@ def test_a_killed_plugin_comes_back_with_the_next_request(rotated: Mek) -> None:
 
 
 def test_a_rotation_right_after_the_plugin_was_killed_rotates_once(rotated: Mek) -> None:
-    kill_plugin(rotated.server)
+    rotated.server.kill_plugin()
     replies = [rotated.write("rotate", cas=2) for _ in range(10)]
     statuses = [reply.status for reply in replies]
     assert statuses == sorted(statuses, key=[500, 200, 400].index), statuses
@@ -77,7 +68,7 @@ def test_a_rotation_right_after_the_plugin_was_killed_rotates_once(rotated: Mek)
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05])
 def test_a_plugin_killed_amid_rotations_leaves_whole_versions(rotated: Mek, delay: float) -> None:
     """Each request rotates once or not at all; a client that got a 500 retries with cas."""
-    timer = threading.Timer(delay, kill_plugin, [rotated.server])
+    timer = threading.Timer(delay, rotated.server.kill_plugin)
     timer.start()
     answered = []
     for _ in range(20):

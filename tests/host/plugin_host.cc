@@ -264,6 +264,11 @@ int PluginHost::starts() {
   return starts_;
 }
 
+int PluginHost::pid() {
+  absl::MutexLock lock(&mutex_);
+  return running_ == nullptr ? -1 : running_->child->pid();
+}
+
 std::string PluginHost::Log() const {
   std::stringstream text;
   text << std::ifstream(directory_.path() + "/log").rdbuf();

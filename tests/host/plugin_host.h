@@ -63,6 +63,8 @@ class PluginHost {
   TxStore& store() { return hub_.store(); }
   // How many processes were started so far.
   int starts();
+  // Of the process that runs; -1 if there is none.
+  int pid();
   // What the plugins printed on stderr.
   std::string Log() const;
 

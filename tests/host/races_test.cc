@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -17,10 +16,10 @@
 #include <thread>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host/plugin_host.h"
+#include "support/environment.h"
 #include "support/records.h"
 
 namespace testing_support {
@@ -31,12 +30,6 @@ using base::Json;
 constexpr char kData[] = "data/encryption/keys/stored_data";
 constexpr int kClients = 64;
 constexpr int kCallsEach = 3;
-
-int FromEnvironment(const char* name, int otherwise) {
-  const char* text = std::getenv(name);
-  int number = 0;
-  return text != nullptr && absl::SimpleAtoi(text, &number) ? number : otherwise;
-}
 
 std::string Text(const Json& value) {
   return std::string(value.get_ref<const base::JsonString&>());
@@ -189,12 +182,13 @@ void CheckLinear(const std::vector<Event>& events, PluginHost& host) {
 }
 
 TEST_F(Races, SixtyFourClientsAreLinearizable) {
-  const int one = FromEnvironment("MEK_SEED", -1);
-  const int schedules = one >= 0 ? 1 : FromEnvironment("SCHEDULES", 10);
+  const std::uint64_t one = FromEnvironment("MEK_SEED", 0);
+  const std::uint64_t first = one > 0 ? one : 1;
+  const std::uint64_t schedules = one > 0 ? 1 : FromEnvironment("SCHEDULES", 10);
   int writes = 0;
   int kills = 0;
-  for (int i = 0; i < schedules; ++i) {
-    const auto seed = static_cast<std::uint32_t>(one >= 0 ? one : i + 1);
+  for (std::uint64_t i = 0; i < schedules; ++i) {
+    const auto seed = static_cast<std::uint32_t>(first + i);
     SCOPED_TRACE(absl::StrCat("SEED=", seed));
     host_.store().set_content({});
     host_.store().set_transactional(seed % 3 != 0);

@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <optional>
@@ -22,6 +21,7 @@
 #include "base/base64.h"
 #include "base/text.h"
 #include "mek/record.h"
+#include "support/environment.h"
 #include "support/records.h"
 #include "support/status_matchers.h"
 #include "support/test_mount.h"
@@ -33,12 +33,6 @@ using base::Json;
 using openbao::Operation;
 
 constexpr char kData[] = "data/encryption/keys/stored_data";
-
-std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  std::uint64_t number = 0;
-  return text != nullptr && absl::SimpleAtoi(text, &number) ? number : otherwise;
-}
 
 using Key = std::pair<std::string, std::string>;  // kid, k
 

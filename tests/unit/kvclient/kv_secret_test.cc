@@ -79,6 +79,15 @@ TEST_F(KvSecretTest, DeletedAndDestroyedVersionsHaveNoContent) {
   EXPECT_FALSE(metadata->cas_required);
 }
 
+TEST_F(KvSecretTest, ASecretMayHaveThousandsOfVersions) {
+  server_.set_max_versions(10'000);
+  for (int i = 0; i < 10'000; ++i) server_.Put(Json{{"a", "1"}});
+  const auto metadata = *secret_->ReadMetadata();
+  ASSERT_TRUE(metadata.has_value());
+  EXPECT_EQ(metadata->current_version, 10'000u);
+  EXPECT_EQ(metadata->versions.size(), 10'000u);
+}
+
 TEST_F(KvSecretTest, AWriteIsDoneOrRefusedOrUnknown) {
   server_.Put(Json{{"a", "1"}});
   server_.set_cas_required(true);
