@@ -232,7 +232,7 @@ absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Mov
   if (move.from->settings.connection.NamesSameSecret(move.to->settings.connection)) {
     // Credentials that are refused don't take the place of others. Else the record may be in a bad
     // way, or out of reach for now, and needs them the more.
-    const absl::Status login = move.to->kv->secret().client().CheckLogin();
+    absl::Status login = move.to->kv->secret().client().CheckLogin();
     if (absl::IsFailedPrecondition(login)) return login;
     if (const absl::Status read = move.to->kv->Live(storage).status(); !read.ok()) {
       warnings.push_back(Cat("set, though the record can't be read now: ", read.message()));

@@ -16,7 +16,6 @@ namespace engine {
 namespace {
 
 using base::Cat;
-using base::JsonText;
 using openbao::FieldData;
 using openbao::FieldType;
 using openbao::Request;

@@ -349,8 +349,14 @@ class Server:
                  "secret", name).ok()
 
     def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+        pid = self.running_pid()
+        assert pid is not None
+        return pid
+
+    def running_pid(self) -> int | None:
+        """None while the server is stopped, as in the middle of a restart."""
+        process = self._process
+        return None if process is None else process.pid
 
     def plugin_pids(self) -> list[int]:
         """The plugin processes that run from this server's plugin directory."""

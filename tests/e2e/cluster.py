@@ -100,8 +100,11 @@ class Network:
         found = re.search(line, pathlib.Path("/proc/net/tcp").read_text(), re.MULTILINE)
         socket_file = f"socket:[{found[1]}]" if found else ""
         for node in self.nodes.values():
+            # Another thread may be restarting it.
+            if (pid := node.running_pid()) is None:
+                continue
             with contextlib.suppress(OSError):
-                folder = pathlib.Path(f"/proc/{node.pid()}/fd")
+                folder = pathlib.Path(f"/proc/{pid}/fd")
                 if any(os.readlink(entry) == socket_file for entry in folder.iterdir()):
                     return node
         return None

@@ -75,6 +75,9 @@ def do_everything(mek: Mek, audit: Audit) -> None:
     mek.write("import", force=True, newer_keys="drop", reason="adopt", **BOOTSTRAPPED).ok()
     mek.write("import", force=True, backup=backup_of(OTHER)).ok()
     see()
+    assert mek.write("repair").status == 409
+    assert mek.write("repair", backup=backup_of(BOOTSTRAPPED)).status == 409
+    mek.write("repair", backup=backup_of(OTHER | {"private_jwks": OTHER["keys"]}), dry_run=True).ok()
     mek.write("rotate", reason="yearly").ok()
     see()
     mek.write("rotate", dry_run=True).ok()

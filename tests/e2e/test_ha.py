@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import records
-from bao import Server, version_of, wait_until
+from bao import BAO_VERSION, Reply, Server, version_of, wait_until
 from cluster import Cluster
 from history import Clients, NamedRotations, check, rounds, seeded, what_is_broken
 from mek import SECRET, Mek
@@ -265,17 +265,28 @@ def test_a_rolling_upgrade_and_back_with_both_versions_at_work(
         Mek(leader).import_record(BOOTSTRAPPED)
         version = 1
 
-        def rotate(node: Server) -> dict | None:
+        # How the server takes a tuned version to its nodes: up to 2.6 a standby's reload starts the
+        # version that it ran before, and only a restart the new one; 2.7.0 and 2.7.1 restart a
+        # standby's core themselves at the tuning, which they can't write to its storage; from 2.7.2
+        # on each node has it from its own reload.
+        host = tuple(map(int, BAO_VERSION.split(".")))
+        reload_upgrades = host >= (2, 7, 2)
+        tuning_restarts = (2, 7) <= host < (2, 7, 2)
+
+        def served(reply: Reply) -> dict | None:
             # The server mounts anew when the tuning gets to a standby, and has no route meanwhile.
-            reply = Mek(node).write("rotate", cas=version)
-            return None if reply.status == 404 else reply.ok().data
+            between = (404, 500, 503) if tuning_restarts else (404,)
+            return None if reply.status in between else reply.ok().data
 
         def use_every_node() -> None:
             nonlocal version
             for node in cluster.nodes:
-                reply = wait_until(lambda: rotate(node), "the node serves the mount", 10)
+                # By cas a repeated rotation can't be a second one.
+                reply = wait_until(lambda: served(Mek(node).write("rotate", cas=version)),
+                                   "the node rotates", 10)
                 version += 1
-                assert reply["version"] == Mek(node).status()["version"] == version
+                status = wait_until(lambda: served(Mek(node).read("status")), "the node reads", 10)
+                assert reply["version"] == status["version"] == version
             for node in cluster.nodes:
                 wait_until(lambda: has_version(Mek(node), version), "every node has the last version")
                 assert not what_is_broken(Mek(node).record())
@@ -289,8 +300,8 @@ def test_a_rolling_upgrade_and_back_with_both_versions_at_work(
             # The standbys first, then the active node, as one upgrades a cluster.
             for node in (*cluster.standbys(), cluster.leader()):
                 use_every_node()
-                assert running(node) == {f"mek-{before}"}
-                if wanted == new:
+                assert running(node) == {f"mek-{before}"} or tuning_restarts
+                if wanted == new and reload_upgrades:
                     node.http("POST", "sys/plugins/reload/backend", {"plugin": "mek"}).ok()
                 else:
                     node.restart()

@@ -38,7 +38,8 @@ void Edit(mek::KeySet set, Plain document, fuzz::Input edits) {
     const std::string kid = keys[at]["kid"].get<std::string>();
     const std::string new_kid = base::Cat("new-", count);
     const bool is_new = set.Find(new_kid) == nullptr;
-    const mek::Jwk jwk = mek::Jwk::Make(new_kid, base::SecretBytes(std::string(32, edit)));
+    const mek::Jwk jwk =
+        mek::Jwk::Make(new_kid, base::SecretBytes(std::string(32, static_cast<char>(edit))));
     const auto place = keys.begin() + static_cast<std::ptrdiff_t>(at);
     if (edit % 4 == 0 && is_new) {
       set.Prepend(jwk.Clone());

@@ -33,7 +33,8 @@ struct HostRequest {
 // What the client gets.
 struct HostReply {
   int code = 0;  // the HTTP status
-  base::Json data = {};
+  // Not by default: nlohmann's constructor of null is noexcept, and calls one that may throw.
+  base::Json data = base::Json(base::Json::value_t::null);
   std::string error = {};
   // True if no answer of the plugin's is behind it: the outcome is not known to the client.
   bool lost = false;

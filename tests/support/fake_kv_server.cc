@@ -163,7 +163,7 @@ std::string FakeKvServer::UseTls(const std::string& names) {
   const std::unique_ptr<BIO, decltype(&BIO_free)> pem(BIO_new(BIO_s_mem()), &BIO_free);
   PEM_write_bio_X509(pem.get(), certificate.get());
   char* text = nullptr;
-  const long size = BIO_get_mem_data(pem.get(), &text);
+  const auto size = BIO_get_mem_data(pem.get(), &text);
   return {text, static_cast<std::size_t>(size)};
 }
 

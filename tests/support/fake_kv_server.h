@@ -104,14 +104,16 @@ class FakeKvServer {
   int CallsTo(std::string_view path_part);
 
  private:
+  // Null, but not by default: nlohmann's constructor of it is noexcept, and calls one that may
+  // throw.
   struct Stored {
-    base::Json data;  // null once deleted
+    base::Json data = base::Json(base::Json::value_t::null);  // null once deleted
     bool destroyed = false;
     std::string deletion_time = {};
   };
   struct Reply {
     int status = 200;
-    base::Json body;
+    base::Json body = base::Json(base::Json::value_t::null);
   };
   class Peer;
 

@@ -184,7 +184,7 @@ TEST(Fleet, WithStagedRotationNoReaderEverMeetsAKeyThatItLacks) {
 
 TEST(Fleet, WithImmediateRotationTheRaceShows) {
   int with_failures = 0;
-  long failures = 0;
+  int failures = 0;
   for (int seed = 1; seed <= Runs(); ++seed) {
     const int failed = Fleet(static_cast<std::uint64_t>(seed), /*staged=*/false).Run();
     with_failures += failed > 0 ? 1 : 0;

@@ -75,7 +75,7 @@ class KvHome : public ::testing::Test {
  protected:
   KvHome() { server_.Put(TestMount::RecordOf("good_bootstrapped")); }
 
-  absl::StatusOr<Json> SetHome(Json more = Json::object()) {
+  absl::StatusOr<Json> SetHome(const Json& more = Json::object()) {
     Json data{{"type", "kv"},
               {"address", base::JsonText(server_.address())},
               {"role_id", "role-1"},

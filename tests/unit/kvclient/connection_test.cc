@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <vector>
 
@@ -33,7 +34,7 @@ class Listener {
     EXPECT_EQ(getsockname(socket_, generic, &endpoint_.size), 0);
     for (int i = 0; is_full && i < 4; ++i) {
       const int filling = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-      connect(filling, generic, endpoint_.size);
+      EXPECT_TRUE(connect(filling, generic, endpoint_.size) == 0 || errno == EINPROGRESS);
       filling_.push_back(filling);
     }
   }

@@ -17,26 +17,30 @@ int write_answer = 0;
 
 }  // namespace
 
-// NOLINTBEGIN(clang-diagnostic-reserved-identifier)
 extern "C" {
 
-SSL* __real_SSL_new(SSL_CTX* context) { return SSL_new(context); }
-int __real_SSL_read(SSL*, void* text, int size) {
+// Called in C++ by names of our own, for the linker's are reserved.
+SSL* RealSslNew(SSL_CTX* context) __asm__("__real_SSL_new");
+int RealSslRead(SSL* ssl, void* text, int size) __asm__("__real_SSL_read");
+int RealSslWrite(SSL* ssl, const void* text, int size) __asm__("__real_SSL_write");
+grpc_slice RealSplitHead(grpc_slice* source, size_t size) __asm__("__real_grpc_slice_split_head");
+SSL* WrapSslNew(SSL_CTX* context) __asm__("__wrap_SSL_new");
+int WrapSslRead(SSL* ssl, void* text, int size) __asm__("__wrap_SSL_read");
+int WrapSslWrite(SSL* ssl, const void* text, int size) __asm__("__wrap_SSL_write");
+grpc_slice WrapSplitHead(grpc_slice* source, size_t size) __asm__("__wrap_grpc_slice_split_head");
+
+SSL* RealSslNew(SSL_CTX* context) { return SSL_new(context); }
+int RealSslRead(SSL* /*ssl*/, void* text, int size) {
   if (incoming.empty()) return -1;
   const std::size_t got = std::min(incoming.size(), static_cast<std::size_t>(size));
   memcpy(text, incoming.data(), got);
   incoming.erase(0, got);
   return static_cast<int>(got);
 }
-int __real_SSL_write(SSL*, const void*, int) { return write_answer; }
-grpc_slice __real_grpc_slice_split_head(grpc_slice* source, size_t size) {
+int RealSslWrite(SSL* /*ssl*/, const void* /*text*/, int /*size*/) { return write_answer; }
+grpc_slice RealSplitHead(grpc_slice* source, size_t size) {
   return grpc_slice_split_head(source, size);
 }
-
-SSL* __wrap_SSL_new(SSL_CTX* context);
-int __wrap_SSL_read(SSL* ssl, void* text, int size);
-int __wrap_SSL_write(SSL* ssl, const void* text, int size);
-grpc_slice __wrap_grpc_slice_split_head(grpc_slice* source, size_t size);
 
 }  // extern "C"
 
@@ -58,7 +62,7 @@ class WipeTls : public testing::Test {
   int Read(const std::string& text) {
     incoming = text;
     std::uint8_t* end = GRPC_SLICE_END_PTR(staging_);
-    const int got = __wrap_SSL_read(nullptr, cursor_, static_cast<int>(end - cursor_));
+    const int got = WrapSslRead(nullptr, cursor_, static_cast<int>(end - cursor_));
     if (got > 0) cursor_ += got;
     return got;
   }
@@ -78,7 +82,7 @@ const std::string kWiped(100, '\0');
 
 TEST_F(WipeTls, AHeadOfWhatWasReadIsACopyAndItsPlaceIsWiped) {
   ASSERT_EQ(Read(kText), 100);
-  grpc_slice head = __wrap_grpc_slice_split_head(&staging_, 100);
+  grpc_slice head = WrapSplitHead(&staging_, 100);
   EXPECT_EQ(View(head), kText);
   EXPECT_EQ(Memory(100), kWiped);
   EXPECT_EQ(GRPC_SLICE_START_PTR(staging_), start_ + 100);
@@ -92,7 +96,7 @@ TEST_F(WipeTls, SeveralReadsMakeOneHead) {
   ASSERT_EQ(Read(""), -1);
   ASSERT_EQ(Read(kText.substr(60)), 40);
   ASSERT_EQ(Read(""), -1);
-  grpc_slice head = __wrap_grpc_slice_split_head(&staging_, 100);
+  grpc_slice head = WrapSplitHead(&staging_, 100);
   EXPECT_EQ(View(head), kText);
   EXPECT_EQ(Memory(100), kWiped);
   grpc_slice_unref(head);
@@ -100,7 +104,7 @@ TEST_F(WipeTls, SeveralReadsMakeOneHead) {
 
 TEST_F(WipeTls, AShortHeadIsWipedToo) {
   ASSERT_EQ(Read("short"), 5);
-  grpc_slice head = __wrap_grpc_slice_split_head(&staging_, 5);
+  grpc_slice head = WrapSplitHead(&staging_, 5);
   EXPECT_EQ(View(head), "short");
   EXPECT_EQ(Memory(5), kWiped.substr(0, 5));
   EXPECT_EQ(GRPC_SLICE_START_PTR(staging_), start_ + 5);
@@ -110,7 +114,7 @@ TEST_F(WipeTls, AShortHeadIsWipedToo) {
 TEST_F(WipeTls, TheNextHeadOfTheSameBufferIsWipedToo) {
   for (int round = 0; round < 3; ++round) {
     ASSERT_EQ(Read(kText), 100);
-    grpc_slice head = __wrap_grpc_slice_split_head(&staging_, 100);
+    grpc_slice head = WrapSplitHead(&staging_, 100);
     EXPECT_EQ(View(head), kText);
     grpc_slice_unref(head);
   }
@@ -125,7 +129,7 @@ TEST_F(WipeTls, AFullBufferThatIsHandedOnWholeIsForgotten) {
   cursor_ = GRPC_SLICE_START_PTR(staging_);
   ASSERT_EQ(Read(kText), 100);
   EXPECT_EQ(View(whole), full);
-  grpc_slice head = __wrap_grpc_slice_split_head(&staging_, 100);
+  grpc_slice head = WrapSplitHead(&staging_, 100);
   EXPECT_EQ(View(head), kText);
   grpc_slice_unref(head);
   EXPECT_EQ(View(whole), full);
@@ -137,12 +141,12 @@ TEST_F(WipeTls, AnotherSplitIsLeftToGrpc) {
   ASSERT_EQ(Read(kText), 100);
   grpc_slice other = grpc_slice_from_copied_string(kText.c_str());
   const std::uint8_t* other_start = GRPC_SLICE_START_PTR(other);
-  grpc_slice head = __wrap_grpc_slice_split_head(&other, 60);
+  grpc_slice head = WrapSplitHead(&other, 60);
   EXPECT_EQ(GRPC_SLICE_START_PTR(head), other_start);
   grpc_slice_unref(head);
   grpc_slice_unref(other);
 
-  head = __wrap_grpc_slice_split_head(&staging_, 60);  // another size
+  head = WrapSplitHead(&staging_, 60);  // another size
   EXPECT_EQ(GRPC_SLICE_START_PTR(head), start_);
   EXPECT_EQ(Memory(100), kText);
   grpc_slice_unref(head);
@@ -151,9 +155,9 @@ TEST_F(WipeTls, AnotherSplitIsLeftToGrpc) {
 TEST_F(WipeTls, ASecondSplitOfTheSamePlaceIsLeftToGrpc) {
   grpc_slice whole = grpc_slice_ref(staging_);
   ASSERT_EQ(Read(kText), 100);
-  grpc_slice_unref(__wrap_grpc_slice_split_head(&staging_, 100));
+  grpc_slice_unref(WrapSplitHead(&staging_, 100));
   memset(start_, 'n', 100);
-  grpc_slice head = __wrap_grpc_slice_split_head(&whole, 100);
+  grpc_slice head = WrapSplitHead(&whole, 100);
   EXPECT_EQ(GRPC_SLICE_START_PTR(head), start_);
   EXPECT_EQ(Memory(100), std::string(100, 'n'));
   grpc_slice_unref(head);
@@ -163,7 +167,7 @@ TEST_F(WipeTls, ASecondSplitOfTheSamePlaceIsLeftToGrpc) {
 TEST_F(WipeTls, ASplitOnAnotherThreadIsLeftToGrpc) {
   ASSERT_EQ(Read(kText), 100);
   std::thread([this] {
-    grpc_slice head = __wrap_grpc_slice_split_head(&staging_, 100);
+    grpc_slice head = WrapSplitHead(&staging_, 100);
     EXPECT_EQ(GRPC_SLICE_START_PTR(head), start_);
     grpc_slice_unref(head);
   }).join();
@@ -173,7 +177,7 @@ TEST_F(WipeTls, ASplitOnAnotherThreadIsLeftToGrpc) {
 TEST_F(WipeTls, WhatWasWrittenIsWiped) {
   std::string text = kText;
   write_answer = 100;
-  EXPECT_EQ(__wrap_SSL_write(nullptr, text.data(), 100), 100);
+  EXPECT_EQ(WrapSslWrite(nullptr, text.data(), 100), 100);
   EXPECT_EQ(text, kWiped);
 }
 
@@ -181,14 +185,14 @@ TEST_F(WipeTls, WhatWasNotOrNotAllWrittenIsKept) {
   std::string text = kText;
   for (const int answer : {-1, 0, 99}) {
     write_answer = answer;
-    EXPECT_EQ(__wrap_SSL_write(nullptr, text.data(), 100), answer);
+    EXPECT_EQ(WrapSslWrite(nullptr, text.data(), 100), answer);
     EXPECT_EQ(text, kText);
   }
 }
 
 TEST_F(WipeTls, OpensslIsToldToWipeWhatItHandedOut) {
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
-  SSL* ssl = __wrap_SSL_new(context);
+  SSL* ssl = WrapSslNew(context);
   ASSERT_NE(ssl, nullptr);
   EXPECT_NE(SSL_get_options(ssl) & SSL_OP_CLEANSE_PLAINTEXT, 0u);
   EXPECT_NE(SSL_get_mode(ssl) & SSL_MODE_RELEASE_BUFFERS, 0u);
@@ -197,4 +201,3 @@ TEST_F(WipeTls, OpensslIsToldToWipeWhatItHandedOut) {
 }
 
 }  // namespace
-// NOLINTEND(clang-diagnostic-reserved-identifier)

@@ -119,7 +119,7 @@ class BackendServiceTest : public ::testing::Test {
     return context;
   }
 
-  grpc::Status Setup(const std::string& mount, std::uint32_t broker_id = 1) {
+  grpc::Status SetUpMount(const std::string& mount, std::uint32_t broker_id = 1) {
     pb::SetupArgs args;
     args.set_broker_id(broker_id);
     (*args.mutable_config())["option"] = "value";
@@ -190,7 +190,7 @@ class BackendServiceTest : public ::testing::Test {
 };
 
 TEST_F(BackendServiceTest, SetupGivesTheFactoryWhatTheHostSaid) {
-  EXPECT_TRUE(Setup("m").ok());
+  EXPECT_TRUE(SetUpMount("m").ok());
   EXPECT_EQ(setup_reply_.err(), "");
   EXPECT_EQ(made_, 1);
   EXPECT_THAT(config_.options, ElementsAre(Pair("option", "value")));
@@ -203,7 +203,7 @@ TEST_F(BackendServiceTest, SetupGivesTheFactoryWhatTheHostSaid) {
 }
 
 TEST_F(BackendServiceTest, WithoutAServerToDialSetupFailsAndThereIsNoMount) {
-  const grpc::Status status = Setup("m", 9);
+  const grpc::Status status = SetUpMount("m", 9);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(status.error_message(), "the host said nothing");
   EXPECT_EQ(made_, 0);
@@ -214,12 +214,12 @@ TEST_F(BackendServiceTest, WithoutAServerToDialSetupFailsAndThereIsNoMount) {
 
 TEST_F(BackendServiceTest, WhenTheFactoryFailsSetupSaysWhyAndThereIsNoMount) {
   factory_result_ = absl::InvalidArgumentError("no such option");
-  EXPECT_TRUE(Setup("m").ok());
+  EXPECT_TRUE(SetUpMount("m").ok());
   EXPECT_EQ(setup_reply_.err(), "no such option");
   EXPECT_EQ(made_, 1);
   EXPECT_EQ(Initialize("m").error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   factory_result_ = absl::OkStatus();
-  EXPECT_TRUE(Setup("m").ok());
+  EXPECT_TRUE(SetUpMount("m").ok());
   EXPECT_EQ(setup_reply_.err(), "");
   EXPECT_TRUE(Initialize("m").ok());
 }
@@ -256,7 +256,7 @@ TEST_F(BackendServiceTest, TypeAndExistenceNeedNoMount) {
 }
 
 TEST_F(BackendServiceTest, TheExistenceCheckTouchesNothing) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   pb::HandleExistenceCheckReply existence;
   EXPECT_TRUE(
       stub_->HandleExistenceCheck(For("m").get(), pb::HandleExistenceCheckArgs(), &existence).ok());
@@ -264,7 +264,7 @@ TEST_F(BackendServiceTest, TheExistenceCheckTouchesNothing) {
 }
 
 TEST_F(BackendServiceTest, InitializeHasTheStorageAndItsErrorIsInTheReply) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.initialize = [](Storage& storage) { return storage.Put("k", base::SecretBytes("v")); };
   EXPECT_TRUE(Initialize("m").ok());
   EXPECT_FALSE(initialize_reply_.has_err());
@@ -277,7 +277,7 @@ TEST_F(BackendServiceTest, InitializeHasTheStorageAndItsErrorIsInTheReply) {
 }
 
 TEST_F(BackendServiceTest, TheRequestArrivesWhole) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   pb::Request wire;
   wire.set_id("id-1");
   wire.set_operation("patch");
@@ -313,7 +313,7 @@ TEST_F(BackendServiceTest, TheRequestArrivesWhole) {
 }
 
 TEST_F(BackendServiceTest, AnOperationWeDontKnowStaysUnknown) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   pb::Request wire;
   wire.set_operation("resolve-path");
   wire.set_path("rotate");
@@ -328,7 +328,7 @@ TEST_F(BackendServiceTest, AnOperationWeDontKnowStaysUnknown) {
 }
 
 TEST_F(BackendServiceTest, APathLosesTheSlashOfAListing) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   Echo();
   for (const auto& [given, taken] :
        {std::pair{"keys/", "keys"}, {"keys", "keys"}, {"a/b/", "a/b"}, {"", ""}, {"/", ""}}) {
@@ -344,7 +344,7 @@ TEST_F(BackendServiceTest, APathLosesTheSlashOfAListing) {
 // The host's policies know "a" and "a/" as two paths: a rule on the one must not be passed by the
 // other.
 TEST_F(BackendServiceTest, AnyOtherPathKeepsItsSlash) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   Echo();
   for (const char* operation : {"read", "update", "patch", "delete"}) {
     pb::Request wire;
@@ -357,7 +357,7 @@ TEST_F(BackendServiceTest, AnyOtherPathKeepsItsSlash) {
 }
 
 TEST_F(BackendServiceTest, ABodyThatIsEmptyOrNullHasNoParameters) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   Echo();
   for (std::string_view data : {"", "null", "{}", " null\n", " { } "}) {
     EXPECT_EQ(Send(data).response().data(), R"({"path":"p","data":{}})") << data;
@@ -365,7 +365,7 @@ TEST_F(BackendServiceTest, ABodyThatIsEmptyOrNullHasNoParameters) {
 }
 
 TEST_F(BackendServiceTest, ABodyThatIsNoObjectIsBadInput) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.handle = [](const Request&) -> Result { throw std::logic_error("was called"); };
   constexpr std::string_view kNoObject = "the request's body: expected a JSON object";
   constexpr std::string_view kDeep = "the request's body: JSON nested deeper than 64 levels";
@@ -402,7 +402,7 @@ TEST_F(BackendServiceTest, ABodyThatIsNoObjectIsBadInput) {
 }
 
 TEST_F(BackendServiceTest, ALargeBodyIsFine) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   Echo();
   const std::string large(8 << 20, 'x');
   const pb::HandleRequestReply reply = Send(base::Cat("{\"a\":\"", large, "\"}"));
@@ -412,14 +412,14 @@ TEST_F(BackendServiceTest, ALargeBodyIsFine) {
 }
 
 TEST_F(BackendServiceTest, ALargeBodyOfGarbageIsBadInput) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   for (const char c : {'x', '{', '[', '"', '\0', ' '}) {
     EXPECT_EQ(Send(std::string(8 << 20, c)).err().err_type(), 7U) << c;
   }
 }
 
 TEST_F(BackendServiceTest, AnAnswerHasItsDataAndWarnings) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.handle = [](const Request&) -> Result {
     Response response;
     response.data["z"] = 1;
@@ -435,14 +435,14 @@ TEST_F(BackendServiceTest, AnAnswerHasItsDataAndWarnings) {
 
 // The host makes a read of nothing a 404.
 TEST_F(BackendServiceTest, NoAnswerIsNeitherResponseNorError) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   const pb::HandleRequestReply reply = Send("{}");
   EXPECT_FALSE(reply.has_response());
   EXPECT_FALSE(reply.has_err());
 }
 
 TEST_F(BackendServiceTest, AnEmptyAnswerIsAResponse) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.handle = [](const Request&) -> Result { return Response(); };
   const pb::HandleRequestReply reply = Send("{}");
   EXPECT_TRUE(reply.has_response());
@@ -451,7 +451,7 @@ TEST_F(BackendServiceTest, AnEmptyAnswerIsAResponse) {
 }
 
 TEST_F(BackendServiceTest, AnErrorIsInTheReplyWithoutData) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.handle = [](const Request&) -> Result { return absl::FailedPreconditionError("not now"); };
   const pb::HandleRequestReply conflict = Send("{}");
   EXPECT_EQ(conflict.err().err_type(), 3U);
@@ -467,7 +467,7 @@ TEST_F(BackendServiceTest, AnErrorIsInTheReplyWithoutData) {
 }
 
 TEST_F(BackendServiceTest, AnAnswerThatIsNotUtf8IsAServerErrorWithoutWarnings) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.handle = [](const Request&) -> Result {
     Response response;
     response.data["a"] = base::JsonText("hunter2\xff");
@@ -481,7 +481,7 @@ TEST_F(BackendServiceTest, AnAnswerThatIsNotUtf8IsAServerErrorWithoutWarnings) {
 }
 
 TEST_F(BackendServiceTest, AHandlersExceptionIsAServerErrorWithoutItsText) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.handle = [](const Request&) -> Result { throw std::runtime_error("hunter2"); };
   const pb::HandleRequestReply reply = Send("{}");
   EXPECT_EQ(reply.err().err_type(), 3U);
@@ -495,7 +495,7 @@ TEST_F(BackendServiceTest, AHandlersExceptionIsAServerErrorWithoutItsText) {
 }
 
 TEST_F(BackendServiceTest, AnExceptionElsewhereFailsThatCallOnly) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.initialize = [](Storage&) -> absl::Status { throw std::runtime_error("hunter2"); };
   const grpc::Status status = Initialize("m");
   EXPECT_FALSE(status.ok());
@@ -505,7 +505,7 @@ TEST_F(BackendServiceTest, AnExceptionElsewhereFailsThatCallOnly) {
 }
 
 TEST_F(BackendServiceTest, SpecialPathsAreTheBackends) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.special = {.root = {"config", "keys/*"},
                     .unauthenticated = {"open"},
                     .local_storage = {"local/"},
@@ -520,7 +520,7 @@ TEST_F(BackendServiceTest, SpecialPathsAreTheBackends) {
 }
 
 TEST_F(BackendServiceTest, AnInvalidationIsPassedOn) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   std::string invalidated;
   hooks_.invalidate = [&](std::string_view key) { invalidated = key; };
   pb::InvalidateKeyArgs args;
@@ -531,9 +531,9 @@ TEST_F(BackendServiceTest, AnInvalidationIsPassedOn) {
 }
 
 TEST_F(BackendServiceTest, MountsAreToldApartByTheirMultiplexId) {
-  ASSERT_TRUE(Setup("a", 1).ok());
+  ASSERT_TRUE(SetUpMount("a", 1).ok());
   hosts_[2].set_transactional(false);
-  ASSERT_TRUE(Setup("b", 2).ok());
+  ASSERT_TRUE(SetUpMount("b", 2).ok());
   EXPECT_EQ(hooks_.alive, 2);
   hooks_.handle = [](const Request& request) -> Result {
     EXPECT_THAT(request.storage->Put(request.path, base::SecretBytes("x")), IsOk());
@@ -561,9 +561,9 @@ TEST_F(BackendServiceTest, MountsAreToldApartByTheirMultiplexId) {
 }
 
 TEST_F(BackendServiceTest, AMountSetUpAgainIsANewOne) {
-  ASSERT_TRUE(Setup("m", 1).ok());
+  ASSERT_TRUE(SetUpMount("m", 1).ok());
   hosts_[2].Set("k", "second");
-  ASSERT_TRUE(Setup("m", 2).ok());
+  ASSERT_TRUE(SetUpMount("m", 2).ok());
   EXPECT_EQ(made_, 2);
   EXPECT_EQ(hooks_.alive, 1);
   hooks_.handle = [](const Request& request) -> Result {
@@ -575,7 +575,7 @@ TEST_F(BackendServiceTest, AMountSetUpAgainIsANewOne) {
 }
 
 TEST_F(BackendServiceTest, TransactionsAreAskedForOnceAMount) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   hooks_.handle = [](const Request& request) -> Result {
     EXPECT_THAT(request.storage->IsTransactional(), testing_support::IsOkAndHolds(true));
     return std::nullopt;
@@ -585,7 +585,7 @@ TEST_F(BackendServiceTest, TransactionsAreAskedForOnceAMount) {
 }
 
 TEST_F(BackendServiceTest, AMountCleanedUpLivesUntilItsLastCallEnds) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   absl::Notification running;
   absl::Notification go_on;
   absl::Status used;
@@ -614,9 +614,9 @@ TEST_F(BackendServiceTest, AMountCleanedUpLivesUntilItsLastCallEnds) {
 
 // A mount that is slow to go must not hold up the others.
 TEST_F(BackendServiceTest, OtherMountsAreServedWhileOneIsCleanedUp) {
-  ASSERT_TRUE(Setup("slow", 1).ok());
+  ASSERT_TRUE(SetUpMount("slow", 1).ok());
   hosts_[2];
-  ASSERT_TRUE(Setup("m", 2).ok());
+  ASSERT_TRUE(SetUpMount("m", 2).ok());
   Echo();
   absl::Notification leaving;
   absl::Notification go_on;
@@ -645,7 +645,7 @@ class CallerLeavesTest : public BackendServiceTest {
   // on when it sees the call cancelled or after `host_waits`.
   void Run(const std::string& name, absl::Duration host_waits,
            std::function<absl::Status(TransactionalStorage&)> call) {
-    ASSERT_TRUE(Setup("m").ok());
+    ASSERT_TRUE(SetUpMount("m").ok());
     host_.Once(name, {.before = [&, host_waits](grpc::ServerContext& context) {
                  in_call_.Notify();
                  const absl::Time end = absl::Now() + host_waits;
@@ -733,7 +733,7 @@ TEST_F(CallerLeavesTest, ACommitWaitsForItsOutcome) {
 }
 
 TEST_F(BackendServiceTest, AReadHasTheDeadlineOfItsRequestAndAWriteHasNot) {
-  ASSERT_TRUE(Setup("m").ok());
+  ASSERT_TRUE(SetUpMount("m").ok());
   absl::Duration read_left;
   absl::Duration write_left;
   host_.Once("Get", {.before = [&](grpc::ServerContext& context) {

@@ -87,7 +87,7 @@ class PathBackendTest : public ::testing::Test {
     config_.on_invalidate = [this](std::string_view k) { invalidated_.emplace_back(k); };
   }
 
-  PathOperation Serves(std::string what, Operation operation) {
+  PathOperation Serves(const std::string& what, Operation operation) {
     return {
         .operation = operation,
         .handler = [this, what](const Request& request,
@@ -334,7 +334,7 @@ TEST_F(PathBackendTest, AnActiveNodeIsToldSoOnceBeforeItsFirstWrite) {
   config_.paths[1].operations[1].handler =
       [this](const Request&, const FieldData&) -> absl::StatusOr<std::optional<Response>> {
     EXPECT_EQ(activated_, 1);
-    handled_.push_back("write");
+    handled_.emplace_back("write");
     return std::nullopt;
   };
   EXPECT_THAT(Call(Operation::kUpdate, "keys/k"), IsOk());
@@ -350,6 +350,7 @@ TEST_F(PathBackendTest, ManyThreadsAskingAtOnceActivateOnce) {
     activated_ = 0;
     PathBackend raced(config_, system_);
     std::vector<std::thread> threads;
+    threads.reserve(8);
     for (int i = 0; i < 8; ++i) {
       threads.emplace_back([&raced] {
         Request tick;
