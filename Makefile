@@ -3,7 +3,17 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-plugin := build/openbao-plugin-secrets-mek
+# What build, package and package-check are for: amd64, or arm64 in build-arm64.
+ARCH ?= amd64
+preset := $(or $(if $(filter amd64,$(ARCH)),release),$(filter arm64,$(ARCH)),$(error ARCH is amd64 or arm64))
+folder := build
+ifeq ($(ARCH),arm64)
+folder := build-arm64
+others := $(filter-out build package package-check help clean,$(MAKECMDGOALS))
+$(if $(others),$(error $(others): not with ARCH=arm64; make test-arm64 runs what is built for it))
+endif
+
+plugin := $(folder)/openbao-plugin-secrets-mek
 next   := build/openbao-plugin-secrets-mek-next
 jobs   := $(shell nproc)
 pytest := build/venv/bin/python -B -m pytest -c tests/e2e/pytest.ini
@@ -20,9 +30,9 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: deps-build ## build the static plugin: build/openbao-plugin-secrets-mek
-	$(call configure,release)
-	cmake --build --preset release -j $(jobs) --target $(notdir $(plugin))
+build: deps-$(ARCH:amd64=build) ## build the static plugin: build/openbao-plugin-secrets-mek (ARCH=arm64)
+	$(call configure,$(preset))
+	cmake --build --preset $(preset) -j $(jobs) --target $(notdir $(plugin))
 	scripts/check-binary $(plugin)
 
 .PHONY: test
@@ -62,12 +72,12 @@ soak-e2e: deps-test build $(next)
 	MEK_SOAK=$${MEK_SOAK:-1} $(pytest) -s $(addprefix tests/e2e/test_,ha.py kills.py intruders.py scale.py) $(ARGS)
 
 .PHONY: package
-package: build ## what a release consists of, in build/package: binary, symbols, image, SBOM, sums, notes
-	scripts/package
+package: build ## what a release consists of, in build/package: binary, symbols, image, SBOM, sums, notes (ARCH=arm64)
+	scripts/package --architecture $(ARCH)
 
 .PHONY: package-check
 package-check: build ## the same, and a second build elsewhere that must make the same bytes (minutes)
-	scripts/package --check-reproducible
+	scripts/package --architecture $(ARCH) --check-reproducible
 
 # PEER: another plugin's binary to measure beside ours. BENCH_ARGS: more for scripts/bench (--help).
 .PHONY: bench
@@ -80,6 +90,13 @@ test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-a
 	$(call configure,asan-ubsan)
 	cmake --build --preset asan-ubsan -j $(jobs)
 	ctest --preset asan-ubsan -j $(jobs)
+
+# By qemu, some tens of times slower: not a part of `make test` or of .ci/run. The tests themselves are amd64's.
+.PHONY: test-arm64
+test-arm64: deps-arm64 deps-test deps-package build ## the arm64 plugin, by qemu: alone, in the host's tests, in a real OpenBao, and its package
+	$(MAKE) package ARCH=arm64
+	cmake --build --preset release -j $(jobs) --target host_test
+	scripts/test-arm64 $(ARGS)
 
 # Many processes write to few files, merged as they end.
 .PHONY: coverage
@@ -112,7 +129,7 @@ demo: deps-test build ## see it work on a real OpenBao, in half a minute
 
 .PHONY: clean
 clean: ## remove all that was built or fetched
-	rm -rf build build-asan build-tsan build-debug build-coverage build-fuzz
+	rm -rf build build-arm64 build-asan build-tsan build-debug build-coverage build-fuzz
 
 # The same plugin with a higher version, to test an upgrade: one file compiled anew, and linked.
 .PHONY: $(next)
@@ -125,6 +142,6 @@ $(next): build
 	  cmake --build --preset release -j $(jobs) --target $(notdir $(plugin)); \
 	  mv $@.new $@; touch $@; }
 
-.PHONY: deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage deps-bench
-deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage deps-bench: deps-%:
+.PHONY: deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage deps-bench deps-arm64
+deps-build deps-test deps-package deps-lint deps-fuzz deps-coverage deps-bench deps-arm64: deps-%:
 	@scripts/install-deps $*

@@ -1,5 +1,8 @@
 """What the plugin is made of, by the linker's map, the compiler's dependencies and dpkg: an SPDX
-document and the notices of all of it. Nothing is listed by hand."""
+document and the notices of all of it. Nothing is listed by hand.
+
+A sysroot is the folder with the system whose libraries were linked: / or, for another architecture,
+a folder with unpacked packages and dpkg's database of them."""
 
 from __future__ import annotations
 
@@ -19,7 +22,12 @@ _SPDX_LICENSES = {
     "Expat": "MIT", "MIT": "MIT", "Zlib": "Zlib", "MPL-2.0": "MPL-2.0",
     "GPL-2": "GPL-2.0-only", "GPL-2+": "GPL-2.0-or-later", "GPL-3+": "GPL-3.0-or-later",
 }
-_TOOLS = ("binutils", "cmake", "g++-12", "protobuf-compiler", "protobuf-compiler-grpc")
+_TOOLS = ("cmake", "protobuf-compiler", "protobuf-compiler-grpc")
+_COMPILERS = {
+    "amd64": ("binutils", "g++-12"),
+    "arm64": ("binutils-aarch64-linux-gnu", "g++-12-aarch64-linux-gnu"),
+}
+_SYSTEM = pathlib.Path("/")
 _COMMON_LICENSES = pathlib.Path("/usr/share/common-licenses")
 
 
@@ -32,11 +40,12 @@ class Package:
     architecture: str
     source: str
     source_version: str
+    sysroot: pathlib.Path
     archives: set[str] = field(default_factory=set)  # whose members were linked
 
     @property
     def copyright(self) -> pathlib.Path:
-        return pathlib.Path("/usr/share/doc") / self.name / "copyright"
+        return self.sysroot / "usr/share/doc" / self.name / "copyright"
 
     def license(self) -> tuple[str, str]:
         """SPDX's name for the package's main licence, and a remark."""
@@ -58,17 +67,27 @@ def _run(*command: str) -> str:
                           env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"}).stdout
 
 
-def linked_files(link_map: pathlib.Path) -> set[str]:
+def _in(sysroot: pathlib.Path, path: pathlib.Path) -> str | None:
+    """The file's path as the sysroot's packages have it."""
+    path = path.resolve()
+    return f"/{path.relative_to(sysroot)}" if path.is_relative_to(sysroot / "usr") else None
+
+
+def linked_files(link_map: pathlib.Path, sysroot: pathlib.Path = _SYSTEM) -> set[str]:
     """The system's archives of which a member was linked, and its start files."""
     found = set()
     with link_map.open(errors="replace") as lines:
         for line in lines:
             if match := re.match(r"(/\S+\.a)\(|LOAD (/\S+\.o)$", line):
-                found.add(str(pathlib.Path(match[1] or match[2]).resolve()))
+                path = pathlib.Path(match[1] or match[2])
+                name = _in(sysroot, path)
+                if name is None:
+                    raise ValueError(f"{link_map} names {path}, which is not of {sysroot}")
+                found.add(name)
     return found
 
 
-def compiled_headers(build: pathlib.Path, target: str) -> set[str]:
+def compiled_headers(build: pathlib.Path, target: str, sysroot: pathlib.Path = _SYSTEM) -> set[str]:
     """The system's headers that the target's objects included."""
     inputs = set(_run("ninja", "-C", str(build), "-t", "inputs", target).split())
     found: set[str] = set()
@@ -76,33 +95,39 @@ def compiled_headers(build: pathlib.Path, target: str) -> set[str]:
     for line in _run("ninja", "-C", str(build), "-t", "deps").splitlines():
         if line and not line[0].isspace():
             wanted = line.split(":")[0] in inputs
-        elif wanted and line.strip().startswith("/usr/"):
-            found.add(str(pathlib.Path(line.strip()).resolve()))
+        elif wanted and (name := _in(sysroot, build / line.strip())):
+            found.add(name)
     return found
 
 
-def _owners(paths: Iterable[str]) -> dict[str, str]:
+def _dpkg_query(sysroot: pathlib.Path, *arguments: str) -> list[str]:
+    return _run("dpkg-query", f"--admindir={sysroot / 'var/lib/dpkg'}", *arguments).splitlines()
+
+
+def _owners(paths: Iterable[str], sysroot: pathlib.Path) -> dict[str, str]:
     """Which package each file is of."""
     owners = {}
-    for line in _run("dpkg-query", "-S", *sorted(paths)).splitlines():
+    for line in _dpkg_query(sysroot, "-S", *sorted(paths)):
         names, path = line.rsplit(": ", 1)
         owners[path] = names.split(",")[0].split(":")[0]
     return owners
 
 
-def _describe(names: Iterable[str]) -> dict[str, Package]:
+def _describe(names: Iterable[str], sysroot: pathlib.Path = _SYSTEM) -> dict[str, Package]:
     form = r"${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n"
-    lines = _run("dpkg-query", "-W", "-f", form, *sorted(names)).splitlines()
-    return {package.name: package for package in (Package(*line.split("\t")) for line in lines)}
+    lines = _dpkg_query(sysroot, "-W", "-f", form, *sorted(names))
+    return {package.name: package
+            for package in (Package(*line.split("\t"), sysroot=sysroot) for line in lines)}
 
 
-def collect(link_map: pathlib.Path, build: pathlib.Path, target: str) -> list[Package]:
+def collect(link_map: pathlib.Path, build: pathlib.Path, target: str,
+            sysroot: pathlib.Path = _SYSTEM) -> list[Package]:
     """The packages whose code is in the target, by name."""
-    archives = linked_files(link_map)
+    archives = linked_files(link_map, sysroot)
     if not archives:
         raise ValueError(f"{link_map} names no archive")
-    owners = _owners(archives | compiled_headers(build, target))
-    packages = _describe(set(owners.values()))
+    owners = _owners(archives | compiled_headers(build, target, sysroot), sysroot)
+    packages = _describe(set(owners.values()), sysroot)
     for path in archives:
         packages[owners[path]].archives.add(pathlib.Path(path).name)
     return [packages[name] for name in sorted(packages)]
@@ -152,8 +177,8 @@ def _element(package: Package, remark: str) -> dict[str, object]:
     }
 
 
-def spdx(packages: list[Package], *, name: str, version: str, file_name: str, sha256: str,
-         license_name: str, epoch: int) -> str:
+def spdx(packages: list[Package], *, name: str, version: str, architecture: str, file_name: str,
+         sha256: str, license_name: str, epoch: int) -> str:
     """The document, SPDX 2.3 in JSON."""
     root = "SPDXRef-Package-" + name
     elements: list[dict[str, object]] = [{
@@ -180,7 +205,7 @@ def spdx(packages: list[Package], *, name: str, version: str, file_name: str, sh
         elements.append(element)
         relations.append((root, "STATIC_LINK" if package.archives else "CONTAINS",
                           str(element["SPDXID"])))
-    for tool in _describe(_TOOLS).values():
+    for tool in _describe((*_TOOLS, *_COMPILERS[architecture])).values():
         element = _element(tool, "a tool of the build: another version may make other bytes")
         elements.append(element)
         relations.append((str(element["SPDXID"]), "BUILD_TOOL_OF", root))

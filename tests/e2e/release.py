@@ -1,13 +1,14 @@
-"""What `make package` left in build/package."""
+"""What `make package` left: in build/package, or in MEK_PACKAGE, another architecture's."""
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 
 from bao import PROJECT, BaoError
 
-FOLDER = PROJECT / "build" / "package"
+FOLDER = pathlib.Path(os.environ.get("MEK_PACKAGE", PROJECT / "build" / "package")).resolve()
 NAME = "openbao-plugin-secrets-mek"
 
 
@@ -23,4 +24,5 @@ class Release:
         self.binary = folder / self.stem
         self.debug = folder / f"{self.stem}.debug"
         self.image = folder / f"{self.stem}.oci.tar"
-        self.version = re.fullmatch(rf"{NAME}-(v\d+\.\d+\.\d+)-linux-amd64", self.stem)[1]
+        self.version, self.architecture = re.fullmatch(
+            rf"{NAME}-(v\d+\.\d+\.\d+)-linux-(amd64|arm64)", self.stem).groups()

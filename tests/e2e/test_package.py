@@ -81,6 +81,7 @@ def test_nothing_tells_where_it_was_built(release: Release) -> None:
 def test_the_same_input_makes_the_same_files(release: Release, tmp_path: pathlib.Path) -> None:
     """The packaging's own part of reproducibility. The compiler's: `make package-check`."""
     run(sys.executable, "-B", PROJECT / "scripts" / "package", "--output", tmp_path / "again",
+        "--architecture", release.architecture,
         env={"PATH": "/usr/bin:/bin", "TZ": "Pacific/Chatham", "SOURCE_DATE_EPOCH": str(commit_time())})
     for file in release.folder.iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
@@ -154,7 +155,7 @@ def test_the_notices_are_those_of_what_is_linked(release: Release) -> None:
 def test_the_image_holds_the_binary_at_its_root(release: Release, tmp_path: pathlib.Path) -> None:
     image = f"oci-archive:{release.image}:{release.version}"
     config = json.loads(skopeo("inspect", "--config", image))
-    assert (config["os"], config["architecture"]) == ("linux", "amd64")
+    assert (config["os"], config["architecture"]) == ("linux", release.architecture)
     assert config["config"]["Entrypoint"] == [f"/{NAME}"]
     assert config["config"]["Labels"]["org.opencontainers.image.version"] == release.version
 
