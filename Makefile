@@ -80,6 +80,12 @@ test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-a
 	cmake --build --preset asan-ubsan -j $(jobs)
 	ctest --preset asan-ubsan -j $(jobs)
 
+.PHONY: test-tsan
+test-tsan: deps-build ## unit tests under ThreadSanitizer, in build-tsan
+	$(call configure,tsan)
+	cmake --build --preset tsan -j $(jobs)
+	ctest --preset tsan -j $(jobs)
+
 # Many processes write to few files, merged as they end.
 .PHONY: coverage
 coverage: export LLVM_PROFILE_FILE = $(CURDIR)/build-coverage/profiles/%4m.profraw
