@@ -91,6 +91,12 @@ test-asan: deps-build ## unit tests under AddressSanitizer and UBSan, in build-a
 	cmake --build --preset asan-ubsan -j $(jobs)
 	ctest --preset asan-ubsan -j $(jobs)
 
+.PHONY: test-tsan
+test-tsan: deps-build ## unit tests under ThreadSanitizer, in build-tsan
+	$(call configure,tsan)
+	cmake --build --preset tsan -j $(jobs)
+	ctest --preset tsan -j $(jobs)
+
 # By qemu, some tens of times slower: not a part of `make test` or of .ci/run. The tests themselves are amd64's.
 .PHONY: test-arm64
 test-arm64: deps-arm64 deps-test deps-package build ## the arm64 plugin, by qemu: alone, in the host's tests, in a real OpenBao, and its package
