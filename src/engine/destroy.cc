@@ -60,6 +60,19 @@ absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openba
   return found;
 }
 
+// What is left of a version without the key; nullopt if nothing, as it is its current one.
+absl::StatusOr<std::optional<base::SecretBytes>> Without(mek::VersionDoc doc,
+                                                         const std::string& kid) {
+  if (doc.record.current_kid() == kid) return std::nullopt;
+  ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
+  if (doc.staged_kid == kid) {
+    doc.staged_kid.reset();
+    doc.staged_time.reset();
+  }
+  ASSIGN_OR_RETURN(base::SecretBytes document, doc.Serialize());
+  return document;
+}
+
 absl::Status WipeVersion(VersionLog& log, openbao::Storage& storage, std::uint64_t number,
                          const std::string& kid) {
   absl::StatusOr<std::optional<Version>> version = log.Get(storage, number);
@@ -68,19 +81,22 @@ absl::Status WipeVersion(VersionLog& log, openbao::Storage& storage, std::uint64
   if (absl::IsDataLoss(version.status())) return absl::OkStatus();
   RETURN_IF_ERROR(version.status());
   if (!version->has_value() || !(*version)->doc.record.HasKid(kid)) return absl::OkStatus();
-  mek::VersionDoc& doc = (*version)->doc;
-  if (doc.record.current_kid() == kid) {
-    RETURN_IF_ERROR(log.Prune(storage, number));
-    // Another entry may have stood behind it (ADR 0002).
-    return WipeVersion(log, storage, number, kid);
+  ASSIGN_OR_RETURN(const auto rest, Without(std::move((*version)->doc), kid));
+  if (rest.has_value()) return log.Rewrite(storage, number, *rest);
+  RETURN_IF_ERROR(log.Prune(storage, number));
+  // Another entry may have stood behind it (ADR 0002).
+  return WipeVersion(log, storage, number, kid);
+}
+
+// The same for what stands behind versions that count (ADR 0002).
+absl::Status WipeHidden(MountStore& log, openbao::Storage& storage, const std::string& kid) {
+  ASSIGN_OR_RETURN(std::vector<MountStore::Hidden> entries, log.HiddenEntries(storage));
+  for (MountStore::Hidden& entry : entries) {
+    if (!entry.doc.record.HasKid(kid)) continue;
+    ASSIGN_OR_RETURN(const auto rest, Without(std::move(entry.doc), kid));
+    RETURN_IF_ERROR(rest.has_value() ? storage.Put(entry.key, *rest) : storage.Delete(entry.key));
   }
-  ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
-  if (doc.staged_kid == kid) {
-    doc.staged_kid.reset();
-    doc.staged_time.reset();
-  }
-  ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
-  return log.Rewrite(storage, number, document);
+  return absl::OkStatus();
 }
 
 // What we can't take out of a KV secret: its own versions are for people to destroy.
@@ -112,6 +128,7 @@ absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
   }
   // A version of the other home that went may have been its newest.
   mount.records().mount().Invalidate();
+  first.Update(WipeHidden(mount.records().mount(), storage, kid));
   first.Update(mount.archive().Destroy(storage, kid));
   return first;
 }

@@ -24,14 +24,11 @@ std::string Key(std::uint64_t number, std::string_view mark) {
   return base::Cat(kPrefix, VersionName(number), mark.empty() ? "" : "-", mark);
 }
 
-struct Name {
-  std::uint64_t number = 0;
-  std::string mark;
-};
-
 bool IsMarkDigit(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); }
 
-std::optional<Name> ParseName(std::string_view text) {
+}  // namespace
+
+std::optional<MountStore::Name> MountStore::ParseName(std::string_view text) {
   Name name;
   const std::optional<std::uint64_t> number = ParseVersionName(text.substr(0, kVersionNameSize));
   if (!number.has_value()) return std::nullopt;
@@ -45,19 +42,27 @@ std::optional<Name> ParseName(std::string_view text) {
   return name;
 }
 
-}  // namespace
+absl::StatusOr<std::vector<MountStore::Name>> MountStore::Names(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> texts, storage.List(kPrefix));
+  std::vector<Name> names;
+  names.reserve(texts.size());
+  for (const std::string& text : texts) {
+    std::optional<Name> name = ParseName(text);
+    if (!name.has_value()) return UnknownEntry(kPrefix);
+    names.push_back(*std::move(name));
+  }
+  return names;
+}
 
 absl::StatusOr<std::map<std::uint64_t, std::string>> MountStore::Entries(
     openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> texts, storage.List(kPrefix));
+  ASSIGN_OR_RETURN(const std::vector<Name> names, Names(storage));
   std::map<std::uint64_t, std::string> entries;
   std::string latest;
-  for (const std::string& text : texts) {
-    const std::optional<Name> name = ParseName(text);
-    if (!name.has_value()) return UnknownEntry(kPrefix);
-    std::string& mark = entries[name->number];
-    mark = std::max(mark, name->mark);
-    latest = std::max(latest, name->mark);
+  for (const Name& name : names) {
+    std::string& mark = entries[name.number];
+    mark = std::max(mark, name.mark);
+    latest = std::max(latest, name.mark);
   }
   std::uint64_t seen = 0;
   if (absl::SimpleHexAtoi(latest, &seen)) {
@@ -200,6 +205,24 @@ absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) 
   // What stood behind it, if anything did, is now the version of that number, and is judged anew.
   if (known->marks.contains(number)) known_.Forget();
   return deleted;
+}
+
+absl::StatusOr<std::vector<MountStore::Hidden>> MountStore::HiddenEntries(
+    openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<Name> names, Names(storage));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  std::vector<Hidden> hidden;
+  for (const Name& name : names) {
+    std::string key = Key(name.number, name.mark);
+    if (key == KeyOf(*known, name.number)) continue;
+    ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(key));
+    if (!entry.has_value()) continue;
+    absl::StatusOr<mek::VersionDoc> doc = mek::VersionDoc::Parse(key, entry->view());
+    if (absl::IsDataLoss(doc.status())) continue;
+    RETURN_IF_ERROR(doc.status());
+    hidden.push_back({std::move(key), *std::move(doc)});
+  }
+  return hidden;
 }
 
 }  // namespace engine

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
@@ -42,6 +43,15 @@ class MountStore final : public RecordStore {
   absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
   void Invalidate() override { known_.Forget(); }
 
+  // An entry that another one of the same number hides.
+  struct Hidden {
+    std::string key;
+    mek::VersionDoc doc;
+  };
+  // All of them but damaged ones, for what must leave no copy behind. The caller holds the mount's
+  // lock.
+  absl::StatusOr<std::vector<Hidden>> HiddenEntries(openbao::Storage& storage);
+
  private:
   // The marks by number; versions written without one have none.
   struct Known {
@@ -57,6 +67,13 @@ class MountStore final : public RecordStore {
     bool ended;  // the write is over, whatever came of it
   };
 
+  struct Name {
+    std::uint64_t number = 0;
+    std::string mark = {};
+  };
+  static std::optional<Name> ParseName(std::string_view text);
+  // The entries there are.
+  static absl::StatusOr<std::vector<Name>> Names(openbao::Storage& storage);
   // The marks of all numbers, "" for none.
   absl::StatusOr<std::map<std::uint64_t, std::string>> Entries(openbao::Storage& storage);
   absl::StatusOr<std::shared_ptr<const Known>> Look(openbao::Storage& storage);

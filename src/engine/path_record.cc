@@ -5,11 +5,9 @@
 // answers the same envelope.
 #include <algorithm>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/operations.h"
@@ -87,15 +85,6 @@ absl::StatusOr<WriteOptions> KvOptions(const FieldData& data) {
   ASSIGN_OR_RETURN(const FieldData parsed, FieldData::Parse(schema, *given, {}));
   options.cas = parsed.Unsigned("cas");
   return options;
-}
-
-std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
-  std::set<std::string> kids;
-  for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
-  return base::Cat(
-      "this write drops the keys of ", absl::StrJoin(kids, ", "),
-      " from the record: what was sealed with them can't be opened by readers any more. They are "
-      "in the archive, and keys/KID/restore brings them back");
 }
 
 // A put must not be a way around the rules of activation.

@@ -33,6 +33,8 @@ absl::StatusOr<std::set<mek::KeyRef>> StayingOut(Mount& mount, openbao::Storage&
   return retired;
 }
 
+}  // namespace
+
 std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
   std::set<std::string> kids;
   for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
@@ -41,8 +43,6 @@ std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
       " can't be opened by readers any more: these keys left the record for the archive, and "
       "keys/KID/restore brings them back");
 }
-
-}  // namespace
 
 void AddNewToReaders(const Version& live, Change& change) {
   const mek::Record& before = live.doc.record;

@@ -1,6 +1,9 @@
 #ifndef ENGINE_UNION_H_
 #define ENGINE_UNION_H_
 
+#include <string>
+#include <vector>
+
 #include "absl/status/statusor.h"
 #include "engine/mount.h"
 #include "sdk/framework/field.h"
@@ -10,9 +13,12 @@ namespace engine {
 // The parameter newer_keys=keep|drop.
 openbao::Field NewerKeysField();
 
+// Warns of the keys that a change drops from the record.
+std::string DropWarning(const std::vector<mek::SetKey>& dropped);
+
 // `target` in the place of `live`: with the keys of `live` that it lacks at the end of each set, or
-// for `drop` as it is, with a warning that counts what goes. Keys that were retired stay out. The
-// operation is left to the caller.
+// for `drop` as it is, with a DropWarning. Keys that were retired stay out. The operation is left to
+// the caller.
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop);
 

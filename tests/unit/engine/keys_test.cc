@@ -304,6 +304,30 @@ TEST_F(Keys, ADamagedVersionKeepsNoKeyFromBeingDestroyed) {
   EXPECT_EQ(mount_.Read("verify")->at("result"), "fail");
 }
 
+// What an earlier process had under way landed beside the version that counts, and no reader sees
+// it: the key must not stay there.
+TEST_F(Keys, ADestroyedKeyIsNotInAHiddenVersionEither) {
+  mount_.Restart();
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  const auto versions = mount_.storage().content();
+  for (const char* name : {"versions/0000000001", "versions/0000000004"}) {
+    const auto counts = versions.lower_bound(name);
+    ASSERT_THAT(counts->first, ::testing::StartsWith(Cat(name, "-")));
+    mount_.storage().Set(name, counts->second);
+  }
+  constexpr char kDamaged[] = "versions/0000000004-0000000000000001";
+  mount_.storage().Set(kDamaged, "not what it was");
+  mount_.Restart();
+  ASSERT_THAT(Destroy(kids_[0]), IsOk());
+  const auto after = mount_.storage().content();
+  EXPECT_FALSE(after.contains("destroying"));
+  EXPECT_FALSE(after.contains("versions/0000000001"));
+  ASSERT_TRUE(after.contains("versions/0000000004"));
+  EXPECT_EQ(after.at(kDamaged), "not what it was");
+  mount_.storage().Set(kDamaged, after.at("versions/0000000004"));
+  EXPECT_FALSE(AnywhereInStorage(kids_[0]));
+}
+
 TEST_F(Keys, AVersionThatWentWithADestroyedKeyIsNotJustUnknown) {
   ASSERT_THAT(Destroy(kids_[0]), IsOk());
   EXPECT_THAT(mount_.Write("rollback", Json{{"version", 1}}),
