@@ -93,9 +93,10 @@ class Growth : public ::testing::Test {
         EXPECT_EQ(host_.Read(absl::StrCat("nothing/", number)).code, 405);
         break;
       case 7:
-        EXPECT_TRUE(host_.Send({.operation = "patch",
-                                .path = kData,
-                                .data = Json{{"data", Json{{"note", number}}}}})
+        EXPECT_TRUE(host_
+                        .Send({.operation = "patch",
+                               .path = kData,
+                               .data = Json{{"data", Json{{"note", number}}}}})
                         .ok());
         break;
       default:
