@@ -1,11 +1,16 @@
 #include "engine/adopt.h"
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/destroy.h"
 #include "engine/union.h"
 #include "mek/rotation.h"
 
@@ -101,6 +106,22 @@ absl::StatusOr<std::vector<mek::SetKey>> WithoutRetired(Mount& mount, openbao::S
   return left;
 }
 
+// The record without the keys that were destroyed in either home. FAILED_PRECONDITION if its
+// current one was.
+absl::StatusOr<mek::Record> WithoutDestroyed(mek::Record record, const mek::KeyMarks& marks) {
+  if (marks.destroyed.contains(record.current_kid())) {
+    return absl::FailedPreconditionError(Cat(
+        "kid ", record.current_kid(),
+        ", the current one of the KV secret, was destroyed and can't come back: say take=mount, "
+        "or rotate in the KV secret first. Nothing was changed"));
+  }
+  for (const auto& [kid, time] : marks.destroyed) {
+    if (!record.HasKid(kid)) continue;
+    ASSIGN_OR_RETURN(record, mek::Retire(record, kid));
+  }
+  return record;
+}
+
 // Both homes hold a record, and not the same: the one of `move.take`, with the other's keys, as the
 // version after the KV secret's. Precondition: both have a value.
 absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& request,
@@ -108,19 +129,21 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
                                        const std::optional<Version>& there,
                                        std::vector<std::string>& warnings) {
   const bool takes_kv = move.take == Move::Take::kKv;
-  const mek::Record& taken = takes_kv ? there->doc.record : here->doc.record;
   const mek::Record& other = takes_kv ? here->doc.record : there->doc.record;
+  mek::KeyMarks marks = there->doc.marks;
+  AddMarks(here->doc.marks, marks);
+  ASSIGN_OR_RETURN(
+      const mek::Record taken,
+      WithoutDestroyed((takes_kv ? there->doc.record : here->doc.record).Clone(), marks));
   std::vector<mek::SetKey> more = mek::KeysMissingIn(other, taken);
   if (!takes_kv) {
-    ASSIGN_OR_RETURN(more,
-                     WithoutRetired(mount, *request.storage, std::move(more), here->doc.marks));
+    ASSIGN_OR_RETURN(more, WithoutRetired(mount, *request.storage, std::move(more), marks));
   }
   ASSIGN_OR_RETURN(mek::Record record, mek::Restore(taken, more));
   Change change{.record = std::move(record), .operation = "adopt"};
   AddNewToReaders(*there, change);
   for (std::string& warning : change.warnings) warnings.push_back(std::move(warning));
-  change.marks = there->doc.marks;
-  AddMarks(here->doc.marks, *change.marks);
+  change.marks = std::move(marks);
   if (!takes_kv) {
     change.stages = here->doc.staged_kid;
     change.served_time = here->doc.scheduled_time;
@@ -212,10 +235,16 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
     return absl::OkStatus();
   }
   if (here.has_value()) RETURN_IF_ERROR(mek::CheckNoConflict(from.record, here->doc.record));
-  const std::uint64_t live = here.has_value() ? here->number : 0;
-  const mek::VersionDoc doc =
-      Adopted(std::move(from), live + 1, here.has_value() ? &here->doc : nullptr, request, move,
-              mount.Now());
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> gone, GoneMeanwhile(storage));
+  // Numbers are not given twice.
+  const std::uint64_t live =
+      std::max(here.has_value() ? here->number : 0, gone.empty() ? 0 : gone.back());
+  mek::VersionDoc doc = Adopted(std::move(from), live + 1, here.has_value() ? &here->doc : nullptr,
+                                request, move, mount.Now());
+  const std::set<std::uint64_t> deleted(doc.deleted_versions.begin(), doc.deleted_versions.end());
+  std::ranges::copy_if(gone, std::back_inserter(doc.deleted_versions),
+                       [&](std::uint64_t number) { return !deleted.contains(number); });
+  std::ranges::sort(doc.deleted_versions);
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
@@ -251,6 +280,16 @@ absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Mov
   return homes.PutSecret(storage, move.to->settings.connection);
 }
 
+// What was destroyed in one home may be in what the other one brought along.
+absl::Status WipeDestroyed(openbao::Storage& storage, HomeStore& homes, KvStore& kv) {
+  mek::KeyMarks marks;
+  ASSIGN_OR_RETURN(const std::optional<Version> in_mount, homes.mount().Live(storage));
+  if (in_mount.has_value()) AddMarks(in_mount->doc.marks, marks);
+  ASSIGN_OR_RETURN(const std::optional<Version> in_kv, kv.NewestCopy(storage));
+  if (in_kv.has_value()) AddMarks(in_kv->doc.marks, marks);
+  return DestroyAgain(storage, marks);
+}
+
 }  // namespace
 
 absl::Status MoveHome(Mount& mount, const openbao::Request& request, const Move& move,
@@ -261,8 +300,10 @@ absl::Status MoveHome(Mount& mount, const openbao::Request& request, const Move&
     RETURN_IF_ERROR(MoveWithinKv(*request.storage, mount.records(), move, warnings));
   } else if (to_kv) {
     RETURN_IF_ERROR(MoveIntoKv(mount, request, move, warnings));
+    RETURN_IF_ERROR(WipeDestroyed(*request.storage, mount.records(), *move.to->kv));
   } else if (from_kv) {
     RETURN_IF_ERROR(MoveIntoMount(mount, request, move, warnings));
+    RETURN_IF_ERROR(WipeDestroyed(*request.storage, mount.records(), *move.from->kv));
   }
   return mount.records().Put(*request.storage, *move.to);
 }

@@ -1,5 +1,6 @@
 #include "engine/destroy.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <string>
@@ -7,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/json.h"
@@ -19,28 +22,37 @@
 namespace engine {
 namespace {
 
-constexpr std::string_view kKey = "destroying";
-constexpr std::string_view kWhat = "the entry destroying";
+// An entry that is a set of words without commas.
+struct SetEntry {
+  std::string_view key;
+  std::string_view member;
+};
+// The kids whose destruction was begun and is not known to be done. (No kid has a comma: consumers
+// read them out of templates, [A-Za-z0-9._-].)
+constexpr SetEntry kUnfinished{"destroying", "kids"};
+// The numbers of the mount's versions that went with a destroyed key while the record lived in a KV
+// secret.
+constexpr SetEntry kGone{"destroyed_versions", "versions"};
 constexpr std::uint64_t kSchema = 1;
 
-// The kids whose destruction was begun and is not known to be done.
-absl::StatusOr<std::set<std::string>> Unfinished(openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(kKey));
-  if (!entry.has_value()) return std::set<std::string>();
+absl::StatusOr<std::set<std::string>> ReadSet(openbao::Storage& storage, const SetEntry& entry) {
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> stored, storage.Get(entry.key));
+  if (!stored.has_value()) return std::set<std::string>();
+  const std::string what = base::Cat("the entry ", entry.key);
   ASSIGN_OR_RETURN(const base::Json document,
-                   mek::ReadDocument(kWhat, kSchema, {"kids"}, entry->view()));
-  ASSIGN_OR_RETURN(const std::string joined, mek::ReadString(kWhat, document, "kids"));
-  // No kid has a comma (consumers read them out of templates: [A-Za-z0-9._-]).
-  std::set<std::string> kids = absl::StrSplit(joined, ',');
-  return kids;
+                   mek::ReadDocument(what, kSchema, {entry.member}, stored->view()));
+  ASSIGN_OR_RETURN(const std::string joined, mek::ReadString(what, document, entry.member));
+  std::set<std::string> words = absl::StrSplit(joined, ',');
+  return words;
 }
 
-absl::Status Remember(openbao::Storage& storage, const std::set<std::string>& kids) {
-  if (kids.empty()) return storage.Delete(kKey);
+absl::Status WriteSet(openbao::Storage& storage, const SetEntry& entry,
+                      const std::set<std::string>& words) {
+  if (words.empty()) return storage.Delete(entry.key);
   base::Json body = base::Json::object();
-  body["kids"] = base::JsonText(absl::StrJoin(kids, ","));
+  body[base::JsonString(entry.member)] = base::JsonText(absl::StrJoin(words, ","));
   ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
-  return storage.Put(kKey, document);
+  return storage.Put(entry.key, document);
 }
 
 // The stored versions that can't be without the key, as it is their current one.
@@ -73,8 +85,15 @@ absl::StatusOr<std::optional<base::SecretBytes>> Without(mek::VersionDoc doc,
   return document;
 }
 
+absl::Status NoteGone(openbao::Storage& storage, std::uint64_t number) {
+  ASSIGN_OR_RETURN(std::set<std::string> gone, ReadSet(storage, kGone));
+  gone.insert(absl::StrCat(number));
+  return WriteSet(storage, kGone, gone);
+}
+
+// `leaves_number`: the version's number stays known where it goes.
 absl::Status WipeVersion(VersionLog& log, openbao::Storage& storage, std::uint64_t number,
-                         const std::string& kid) {
+                         const std::string& kid, bool leaves_number) {
   absl::StatusOr<std::optional<Version>> version = log.Get(storage, number);
   // What is damaged can't be told to hold the key, and must not keep others from being destroyed;
   // verify names it.
@@ -83,15 +102,17 @@ absl::Status WipeVersion(VersionLog& log, openbao::Storage& storage, std::uint64
   if (!version->has_value() || !(*version)->doc.record.HasKid(kid)) return absl::OkStatus();
   ASSIGN_OR_RETURN(const auto rest, Without(std::move((*version)->doc), kid));
   if (rest.has_value()) return log.Rewrite(storage, number, *rest);
+  if (leaves_number) RETURN_IF_ERROR(NoteGone(storage, number));
   RETURN_IF_ERROR(log.Prune(storage, number));
   // Another entry may have stood behind it (ADR 0002).
-  return WipeVersion(log, storage, number, kid);
+  return WipeVersion(log, storage, number, kid, leaves_number);
 }
 
-// The same for what stands behind versions that count (ADR 0002).
-absl::Status WipeHidden(MountStore& log, openbao::Storage& storage, const std::string& kid) {
-  ASSIGN_OR_RETURN(std::vector<MountStore::Hidden> entries, log.HiddenEntries(storage));
-  for (MountStore::Hidden& entry : entries) {
+// The same for documents that are no versions.
+absl::Status WipeDocs(openbao::Storage& storage, absl::StatusOr<std::vector<StoredDoc>> entries,
+                      const std::string& kid) {
+  RETURN_IF_ERROR(entries.status());
+  for (StoredDoc& entry : *entries) {
     if (!entry.doc.record.HasKid(kid)) continue;
     ASSIGN_OR_RETURN(const auto rest, Without(std::move(entry.doc), kid));
     RETURN_IF_ERROR(rest.has_value() ? storage.Put(entry.key, *rest) : storage.Delete(entry.key));
@@ -123,12 +144,18 @@ absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
     ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, log->List(storage));
     for (const std::uint64_t number : numbers) {
       if (log == logs.home && number == live) continue;
-      first.Update(WipeVersion(*log, storage, number, kid));
+      // At home the version that says "destroyed" has the numbers.
+      const bool leaves_number = log != logs.home && log == &mount.records().mount();
+      first.Update(WipeVersion(*log, storage, number, kid, leaves_number));
     }
   }
   // A version of the other home that went may have been its newest.
   mount.records().mount().Invalidate();
-  first.Update(WipeHidden(mount.records().mount(), storage, kid));
+  // What stands behind versions that count (ADR 0002), and writes to a KV secret that nobody waits
+  // for any more, as the record has come home since. (In the KV secret as home these are settled
+  // before, or were made without the key.)
+  first.Update(WipeDocs(storage, mount.records().mount().HiddenEntries(storage), kid));
+  first.Update(WipeDocs(storage, KvStore::OpenWrites(storage), kid));
   first.Update(mount.archive().Destroy(storage, kid));
   return first;
 }
@@ -136,7 +163,7 @@ absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
 // Finishes what was begun. Of the kids that are left, the version that says "destroyed" may still
 // come. The caller holds the mount's lock.
 absl::StatusOr<std::set<std::string>> FinishHeld(Mount& mount, openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::set<std::string> kids, Unfinished(storage));
+  ASSIGN_OR_RETURN(const std::set<std::string> kids, ReadSet(storage, kUnfinished));
   if (kids.empty()) return kids;
   // What of our writes is settled gives up its copies of the key.
   RETURN_IF_ERROR(mount.records().CatchUp(storage));
@@ -151,7 +178,7 @@ absl::StatusOr<std::set<std::string>> FinishHeld(Mount& mount, openbao::Storage&
     }
     // Else that version was never written: the key lives on.
   }
-  if (left != kids) RETURN_IF_ERROR(Remember(storage, left));
+  if (left != kids) RETURN_IF_ERROR(WriteSet(storage, kUnfinished, left));
   return left;
 }
 
@@ -170,14 +197,13 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
             if (known.in_record) {
               ASSIGN_OR_RETURN(change.record, mek::Retire(live->doc.record, kid));
             }
-            change.drop_reason = mek::DropReason::kDestroyed;
             change.marks = live->doc.marks;
             change.marks->destroyed.emplace(kid, mount.Now());
             ASSIGN_OR_RETURN(change.deletes_versions, VersionsToDelete(mount, storage, kid));
             if (!write.dry_run) {
               ASSIGN_OR_RETURN(std::set<std::string> unfinished, FinishHeld(mount, storage));
               unfinished.insert(kid);
-              RETURN_IF_ERROR(Remember(storage, unfinished));
+              RETURN_IF_ERROR(WriteSet(storage, kUnfinished, unfinished));
             }
             change.warnings.emplace_back(
                 "what was sealed with this key, and not sealed anew, can't be opened any more. "
@@ -196,7 +222,32 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
   return outcome;
 }
 
-absl::Status CheckDestroying(openbao::Storage& storage) { return Unfinished(storage).status(); }
+absl::Status DestroyAgain(openbao::Storage& storage, const mek::KeyMarks& marks) {
+  if (marks.destroyed.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::set<std::string> kids, ReadSet(storage, kUnfinished));
+  for (const auto& [kid, time] : marks.destroyed) kids.insert(kid);
+  return WriteSet(storage, kUnfinished, kids);
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::set<std::string> gone, ReadSet(storage, kGone));
+  std::vector<std::uint64_t> numbers;
+  for (const std::string& text : gone) {
+    std::uint64_t number = 0;
+    if (!absl::SimpleAtoi(text, &number)) {
+      return absl::DataLossError(base::Cat("the entry ", kGone.key, " is damaged"));
+    }
+    numbers.push_back(number);
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+absl::Status CheckDestroying(openbao::Storage& storage) {
+  absl::Status first = ReadSet(storage, kUnfinished).status();
+  first.Update(GoneMeanwhile(storage).status());
+  return first;
+}
 
 absl::Status FinishDestroying(Mount& mount, const openbao::Request& request) {
   openbao::Storage& storage = *request.storage;

@@ -1,7 +1,9 @@
 #ifndef ENGINE_DESTROY_H_
 #define ENGINE_DESTROY_H_
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,7 +21,15 @@ namespace engine {
 absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request,
                                    const WriteOptions& write, const std::string& kid);
 
-// Whether the entry "destroying" can be read.
+// Has every destroyed key wiped once more: after a move, what the record's new home brought along may
+// hold some. The caller holds the mount's lock.
+absl::Status DestroyAgain(openbao::Storage& storage, const mek::KeyMarks& marks);
+
+// The numbers, ascending, of the mount's versions that went with a destroyed key while the record
+// lived in a KV secret. Those of the newest are not told by the mount's log itself.
+absl::StatusOr<std::vector<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage);
+
+// Whether the entries "destroying" and "destroyed_versions" can be read.
 absl::Status CheckDestroying(openbao::Storage& storage);
 
 // Goes on where a crash or an error left off. One read if there is nothing to do.

@@ -55,7 +55,11 @@ absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage,
   // A key that one set has and the other has lost is, for that one, a retired key.
   const bool half_lost = action == mek::KeyAction::kRestore && known.in_record &&
                          known.can_be_restored && known.state != mek::KeyState::kCompromised;
-  const mek::KeyState state = half_lost ? mek::KeyState::kRetired : known.state;
+  // A destroyed key that another hand has put back can be destroyed once more.
+  const bool is_back = action == mek::KeyAction::kDestroy &&
+                       known.state == mek::KeyState::kDestroyed &&
+                       (known.in_record || known.archived.has_value());
+  const mek::KeyState state = half_lost || is_back ? mek::KeyState::kRetired : known.state;
   if (absl::Status checked = mek::CheckKeyAction(action, kid, state, known.is_current);
       !checked.ok()) {
     return absl::FailedPreconditionError(base::Cat(checked.message(), ". Nothing was changed"));

@@ -50,6 +50,14 @@ absl::Status Deleted(const kvclient::SecretVersion& version) {
                                            version.number, " brings it back"));
 }
 
+absl::Status Lagging(std::uint64_t answered, std::uint64_t known) {
+  return absl::UnavailableError(
+      Cat("the KV server answers with an older state of the secret (version ", answered,
+          ", and version ", known,
+          " was there): a standby that lags behind? Nothing was changed; try again, and set "
+          "address to the active node's"));
+}
+
 absl::Status Gone() {
   return absl::FailedPreconditionError(
       "the KV secret is gone, with all its versions. Its last record is here: config/home "
@@ -191,6 +199,15 @@ absl::StatusOr<std::optional<Version>> KvStore::Live(openbao::Storage& storage) 
     if (copies.empty()) return std::nullopt;
     return Gone();
   }
+  if (newest->number < seen_) {
+    ASSIGN_OR_RETURN(const auto metadata, secret_->ReadMetadata());
+    ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> created, storage.Get(kCreated));
+    // Else it is one made anew, which CatchUp sees to.
+    if (!metadata.has_value() || !created.has_value() ||
+        created->view() == metadata->created_time) {
+      return Lagging(newest->number, seen_);
+    }
+  }
   if (!newest->data.has_value()) return Deleted(*newest);
   ASSIGN_OR_RETURN(Version live, Known(storage, *newest));
   return live;
@@ -252,6 +269,7 @@ absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
       if (absl::IsUnavailable(settled)) return settled;
       break;
   }
+  if (settled.ok()) seen_ = number;
   // An intent left over is settled by CatchUp.
   if (settled.ok() && !copies_.Rewrite(storage, number, document).ok()) return absl::OkStatus();
   storage.Delete(intent.key).IgnoreError();
@@ -313,6 +331,18 @@ absl::Status KvStore::ArchiveOpenWrites(openbao::Storage& storage) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<StoredDoc>> KvStore::OpenWrites(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const std::vector<Intent> intents, Intents(storage));
+  std::vector<StoredDoc> docs;
+  for (const Intent& intent : intents) {
+    absl::StatusOr<mek::VersionDoc> doc = IntentDoc(storage, intent);
+    if (absl::IsDataLoss(doc.status())) continue;
+    RETURN_IF_ERROR(doc.status());
+    docs.push_back({intent.key, *std::move(doc)});
+  }
+  return docs;
+}
+
 absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& kid) {
   std::vector<std::uint64_t> holding;
   ASSIGN_OR_RETURN(const std::optional<kvclient::SecretMetadata> metadata, secret_->ReadMetadata());
@@ -344,11 +374,7 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
       RETURN_IF_ERROR(ForgetAllBut(storage, copies.back(), mek::DropReason::kExternal));
       copies.clear();
     } else if (copies.back() > current) {
-      return absl::UnavailableError(
-          Cat("the KV server answers with an older state of the secret (version ", current,
-              ", and version ", copies.back(),
-              " was there): a standby that lags behind? Nothing was changed; try again, and set "
-              "address to the active node's"));
+      return Lagging(current, copies.back());
     }
   }
   bool replaces_newest = false;
@@ -361,7 +387,9 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
       continue;
     }
     ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> version, secret_->Read(number));
-    if (!version.has_value() || !version->data.has_value()) continue;
+    // The metadata has it. (Or it was pruned just now, which the next metadata says.)
+    if (!version.has_value()) return Lagging(number - 1, number);
+    if (!version->data.has_value()) continue;
     absl::StatusOr<Version> known = Known(storage, *version);
     // One that is no record is not ours to keep; if it is the live one, Live says so.
     if (absl::IsFailedPrecondition(known.status())) continue;
@@ -383,6 +411,7 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
   if (!is_known) {
     RETURN_IF_ERROR(storage.Put(kCreated, base::SecretBytes(metadata->created_time)));
   }
+  seen_ = current;
   return SettleIntents(storage, current);
 }
 

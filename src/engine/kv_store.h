@@ -1,6 +1,7 @@
 #ifndef ENGINE_KV_STORE_H_
 #define ENGINE_KV_STORE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,6 +63,9 @@ class KvStore final : public RecordStore {
   // The keys of those, into the archive: for when nobody looks for them here any more.
   absl::Status ArchiveOpenWrites(openbao::Storage& storage);
 
+  // Those themselves, but for damaged ones: for what must leave no copy behind.
+  static absl::StatusOr<std::vector<StoredDoc>> OpenWrites(openbao::Storage& storage);
+
   // The versions that the secret itself has which hold a key of that kid.
   absl::StatusOr<std::vector<std::uint64_t>> Holding(const std::string& kid);
 
@@ -73,8 +77,8 @@ class KvStore final : public RecordStore {
     std::uint64_t number;
   };
 
-  absl::StatusOr<std::vector<Intent>> Intents(openbao::Storage& storage);
-  absl::StatusOr<mek::VersionDoc> IntentDoc(openbao::Storage& storage, const Intent& intent);
+  static absl::StatusOr<std::vector<Intent>> Intents(openbao::Storage& storage);
+  static absl::StatusOr<mek::VersionDoc> IntentDoc(openbao::Storage& storage, const Intent& intent);
   // An intent that will never be known to have become a version, or not.
   absl::Status Abandon(openbao::Storage& storage, const Intent& intent);
   // The keys of `doc` that the archive lacks, into it, but for destroyed ones.
@@ -103,6 +107,8 @@ class KvStore final : public RecordStore {
   const std::unique_ptr<kvclient::KvSecret> secret_;
   KvCopies copies_;
   ArchiveStore& archive_;
+  // The newest version that the secret is known to have had: an older answer is a standby's.
+  std::atomic<std::uint64_t> seen_ = 0;
 };
 
 // Whether both hold the same, in whatever order members stand: a KV secret keeps none.

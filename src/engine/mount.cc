@@ -309,9 +309,9 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
     return Outcome{Version{live_number, std::move(doc)}, std::move(warnings), true};
   }
 
-  if (drop_reason != mek::DropReason::kDestroyed) {
-    RETURN_IF_ERROR(archive_.Add(storage, std::move(dropped), doc.created_time, next, drop_reason));
-  }
+  std::erase_if(
+      dropped, [&](const mek::SetKey& key) { return doc.marks.destroyed.contains(key.jwk.kid()); });
+  RETURN_IF_ERROR(archive_.Add(storage, std::move(dropped), doc.created_time, next, drop_reason));
   RETURN_IF_ERROR(records_.Append(storage, live_number, document));
   logger().Info("the record has a new version", {{"mount", request.mount_point},
                                                  {"operation", doc.operation},

@@ -73,6 +73,7 @@ absl::StatusOr<std::map<std::uint64_t, std::string>> MountStore::Entries(
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> MountStore::List(openbao::Storage& storage) {
+  if (has_unsettled_) RETURN_IF_ERROR(Settle(storage).status());
   ASSIGN_OR_RETURN(const auto entries, Entries(storage));
   std::vector<std::uint64_t> numbers;
   numbers.reserve(entries.size());
@@ -207,11 +208,10 @@ absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) 
   return deleted;
 }
 
-absl::StatusOr<std::vector<MountStore::Hidden>> MountStore::HiddenEntries(
-    openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::vector<Name> names, Names(storage));
+absl::StatusOr<std::vector<StoredDoc>> MountStore::HiddenEntries(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
-  std::vector<Hidden> hidden;
+  ASSIGN_OR_RETURN(const std::vector<Name> names, Names(storage));
+  std::vector<StoredDoc> hidden;
   for (const Name& name : names) {
     std::string key = Key(name.number, name.mark);
     if (key == KeyOf(*known, name.number)) continue;

@@ -43,14 +43,9 @@ class MountStore final : public RecordStore {
   absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
   void Invalidate() override { known_.Forget(); }
 
-  // An entry that another one of the same number hides.
-  struct Hidden {
-    std::string key;
-    mek::VersionDoc doc;
-  };
-  // All of them but damaged ones, for what must leave no copy behind. The caller holds the mount's
-  // lock.
-  absl::StatusOr<std::vector<Hidden>> HiddenEntries(openbao::Storage& storage);
+  // The entries that others of the same number hide, but for damaged ones: for what must leave no
+  // copy behind. The caller holds the mount's lock.
+  absl::StatusOr<std::vector<StoredDoc>> HiddenEntries(openbao::Storage& storage);
 
  private:
   // The marks by number; versions written without one have none.

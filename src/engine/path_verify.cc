@@ -150,6 +150,24 @@ Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::
   return Ok(kCheck, "no other hand has taken a key out of the record");
 }
 
+// What was destroyed is nowhere.
+Finding CheckDestroyed(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
+  constexpr char kCheck[] = "rotation.destroyed_gone";
+  const auto fail = [](const std::string& kid, std::string_view where) {
+    return Finding{kCheck, Finding::Level::kFail,
+                   Cat("kid ", kid, " was destroyed, and ", where, ": write destroy-key/", kid,
+                       " once more (if it is current: rotate first)")};
+  };
+  for (const auto& [kid, time] : live.marks.destroyed) {
+    if (live.record.HasKid(kid)) return fail(kid, "another hand has put it back into the record");
+  }
+  for (const mek::ArchivedKey& key : archived) {
+    const std::string& kid = key.key.jwk.kid();
+    if (live.marks.destroyed.contains(kid)) return fail(kid, "is in the archive again");
+  }
+  return Ok(kCheck, "no destroyed key is in the record or the archive");
+}
+
 // Every key of any stored version is in the record or the archive, so that it can come back to
 // readers without a rollback.
 Finding CheckNothingLost(const std::map<KeyRef, std::vector<Stored::Key>>& stored,
@@ -260,6 +278,7 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   if (has_record) {
     findings.push_back(CheckNothingLost(stored.keys, archived, (*live)->doc));
     findings.push_back(CheckExternal(archived, (*live)->doc));
+    findings.push_back(CheckDestroyed(archived, (*live)->doc));
     findings.push_back(CheckStaged((*live)->doc));
     findings.push_back(CheckCompromised((*live)->doc));
   }

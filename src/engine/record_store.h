@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,6 +16,12 @@ namespace engine {
 // One version of the record, numbered from 1 without gaps; the highest is live.
 struct Version {
   std::uint64_t number;
+  mek::VersionDoc doc;
+};
+
+// A document that is stored under `key` and is not a version that counts.
+struct StoredDoc {
+  std::string key;
   mek::VersionDoc doc;
 };
 

@@ -53,8 +53,6 @@ std::string_view DropReasonName(DropReason reason) {
       return "retired";
     case DropReason::kExternal:
       return "external";
-    case DropReason::kDestroyed:
-      return "destroyed";
   }
   return "";
 }

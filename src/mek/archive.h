@@ -16,7 +16,7 @@
 
 namespace mek {
 
-enum class DropReason { kDropped, kRetired, kExternal, kDestroyed };
+enum class DropReason { kDropped, kRetired, kExternal };
 // "dropped" (a rollback, an import or a put left it out, or a repair put another in its place),
 // "retired" (an operator took it out by name), "external" (another hand, in the record's home, left
 // it out or put another in its place). A destroyed key is in no archive.

@@ -372,10 +372,11 @@ void FakeKvServer::ServeOne(int socket) {
         reply = {404, Errors("no handler for route")};
         break;
       case KvFault::kStale: {
-        const std::uint64_t current = current_;
-        current_ = call.path == kMetadata ? current - 1 : current;
+        auto newest = versions_.extract(current_);
+        --current_;
         reply = Answer(call, body);
-        current_ = current;
+        ++current_;
+        versions_.insert(std::move(newest));
         break;
       }
       case KvFault::kSlow:

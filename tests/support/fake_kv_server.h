@@ -45,7 +45,7 @@ enum class KvFault {
   kConflictAfter,   // a proxy sends the call twice, and passes on the second answer
   kDestroyedAfter,  // a 500 after the effect, and another hand destroys that version
   kNoRoute,         // a 404 of a server that has no such mount
-  kStale,           // the metadata of a standby that lags one version behind
+  kStale,           // the answer of a standby that lags one version behind
   kRace,            // another hand writes what set_hand says, just before
 };
 

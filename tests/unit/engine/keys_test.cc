@@ -393,7 +393,8 @@ TEST_F(Keys, DamageBesideTheRecordIsNamedAndKeepsNoReaderAway) {
   ASSERT_THAT(mount_.Write("ack", Json{{"consumer", "x"}, {"kid", JsonText(staged)}}), IsOk());
   mount_.Record();
   ASSERT_THAT(mount_.Tick(), IsOk());
-  for (const char* key : {"config", "acks", "spread", "readers/seen", "destroying"}) {
+  for (const char* key :
+       {"config", "acks", "spread", "readers/seen", "destroying", "destroyed_versions"}) {
     const auto content = mount_.storage().content();
     mount_.storage().Set(key, "{\"schema\":1}");
     mount_.Restart();

@@ -12,6 +12,7 @@
 #include "mek/document.h"
 #include "mek/record.h"
 #include "mek/rotation.h"
+#include "mek/version_doc.h"
 #include "support/fake_kv_server.h"
 #include "support/status_matchers.h"
 #include "support/test_mount.h"
@@ -123,6 +124,23 @@ class KvHome : public ::testing::Test {
     EXPECT_GT(server_.CallsTo(path_part), 0) << path_part;
   }
   Json Newest() { return server_.data(server_.current()); }
+  absl::StatusOr<Json> Destroy(const std::string& kid) {
+    return mount_.Write(base::Cat("destroy-key/", kid), Json{{"confirm", base::JsonText(kid)}});
+  }
+  // Whether an entry of our storage holds a key of that kid.
+  bool HeldInStorage(const std::string& kid) {
+    for (const auto& [key, value] : mount_.storage().content()) {
+      if (key == base::Cat("archive/", kid)) return true;
+      if (!key.starts_with("versions/") && !key.starts_with("kv/versions/") &&
+          !key.starts_with("kv/intents/")) {
+        continue;
+      }
+      const auto doc = mek::VersionDoc::Parse(key, value);
+      EXPECT_THAT(doc, IsOk());
+      if (!doc.ok() || doc->record.HasKid(kid)) return true;
+    }
+    return false;
+  }
 
   FakeKvServer server_;
   TestMount mount_;
@@ -525,6 +543,62 @@ TEST_F(KvHome, AStandbyThatLagsBehindTakesNothingAway) {
   ASSERT_THAT(replayed, IsOk());
   EXPECT_EQ(replayed->at("version"), 2);
   EXPECT_EQ(server_.current(), 2u);
+}
+
+// As behind a load balancer, where one request gets to another node than the next.
+FakeKvServer::Plan StaleReads(std::string_view of = "/data/") {
+  return [of = std::string(of)](const FakeKvServer::Call& call) {
+    return call.method == "GET" && call.path.find(of) != std::string::npos ? KvFault::kStale
+                                                                           : KvFault::kNone;
+  };
+}
+
+TEST_F(KvHome, OldDataUnderNewMetadataIsNotTheRecord) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  const auto before = mount_.storage().content();
+  server_.set_plan(StaleReads());
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("lags behind")));
+  EXPECT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("lags behind")));
+  EXPECT_TRUE(before == mount_.storage().content());
+  server_.set_plan(nullptr);
+  EXPECT_EQ(mount_.Read("status")->at("home"), "kv");
+
+  // The destruction is written by the active node, and then read from one that lags.
+  int writes = 0;
+  server_.set_plan([&, stale = StaleReads()](const FakeKvServer::Call& call) {
+    writes += IsWrite(call) ? 1 : 0;
+    return writes > 0 ? stale(call) : KvFault::kNone;
+  });
+  const auto destroyed = mount_.Call(Operation::kUpdate, base::Cat("destroy-key/", first),
+                                     Json{{"confirm", base::JsonText(first)}});
+  ASSERT_THAT(destroyed, IsOk());
+  EXPECT_THAT((*destroyed)->warnings, ::testing::Contains(HasSubstr("not yet out of every")));
+  EXPECT_THAT(Entries("destroying"), SizeIs(1));
+  server_.set_plan(nullptr);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Entries("destroying"), SizeIs(0));
+  EXPECT_FALSE(HeldInStorage(first));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, AVersionThatAStandbyDoesNotHaveYetIsNotAbandoned) {
+  ASSERT_THAT(SetHome(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kLate));
+  EXPECT_THAT(Rotate(Json{{"activation", "staged"}}, "id-1"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
+  server_.set_plan(nullptr);
+  server_.DeliverLate();
+  server_.set_plan(StaleReads("version=2"));
+  EXPECT_THAT(mount_.Tick(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("lags behind")));
+  server_.set_plan(nullptr);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(OperationOf(2), "stage");
+  EXPECT_NE(Text(*mount_.Read("status"), "staged_kid"), "");
+  EXPECT_EQ(Rotate(Json{{"activation", "staged"}}, "id-1")->at("version"), 2);
+  EXPECT_THAT(Entries("archive/"), SizeIs(0));
 }
 
 TEST_F(KvHome, AServerWithoutTheMountSaysNothingOfTheSecret) {
@@ -1039,14 +1113,136 @@ TEST_F(KvHome, ADestroyedKeyLeavesTheOtherHomeToo) {
   const std::string first = CurrentKid(mount_.Record());
   ASSERT_THAT(Rotate(), IsOk());
   ASSERT_THAT(SetHome(), IsOk());
-  ASSERT_THAT(
-      mount_.Write(base::Cat("destroy-key/", first), Json{{"confirm", base::JsonText(first)}}),
-      IsOk());
+  ASSERT_THAT(Destroy(first), IsOk());
   EXPECT_THAT(Entries("versions/"), ElementsAre("versions/0000000002"));
   ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
   EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", first)), "state"), "destroyed");
   EXPECT_THAT(mount_.Write("rollback", Json{{"version", 2}}), IsOk());
   EXPECT_THAT(KidsOf(mount_.Record()), SizeIs(2));
+}
+
+// What went from the mount's log while the record lived elsewhere is known for that when it comes
+// home, and its numbers are not given again.
+TEST_F(KvHome, AVersionThatWentWithADestroyedKeyLeavesItsNumber) {
+  server_.DeleteAll();
+  ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  const std::string first = CurrentKid(mount_.Record());
+  ASSERT_THAT(Rotate(), IsOk());
+  const std::string second = CurrentKid(mount_.Record());
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string third = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  for (const std::string& kid : {second, third}) ASSERT_THAT(Destroy(kid), IsOk());
+  EXPECT_THAT(Entries("versions/"), SizeIs(2));  // 1 and 3
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  EXPECT_EQ(mount_.LiveVersion(), 5u);
+  EXPECT_THAT(mount_.Read("versions/2"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("was deleted")));
+  ExpectVerifies();
+  // All that are left may go too.
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_THAT(Versions(), ElementsAre("5", "6", "7"));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, NumbersGoOnAlsoIfNoVersionIsLeftInTheMount) {
+  server_.DeleteAll();
+  ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  const std::string first = CurrentKid(mount_.Record());
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_THAT(Entries("versions/"), SizeIs(0));
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  EXPECT_EQ(mount_.LiveVersion(), 2u);
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, ADestroyedKeyIsInNoOpenWriteEither) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  server_.set_plan(OnWrites(KvFault::kLate));
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
+  server_.set_plan(nullptr);
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  EXPECT_THAT(Entries("kv/intents/"), SizeIs(1));
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_FALSE(HeldInStorage(first));
+  // Nor does it come back by a move to another secret, which archives what is open.
+  server_.DeleteAll();
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_FALSE(HeldInStorage(first));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, AMoveBringsNoDestroyedKeyBack) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_FALSE(HeldInStorage(first));
+  // The secret still has it, in its versions and in the record.
+  ASSERT_THAT(SetHome(Json{{"take", "kv"}}), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_FALSE(mek::Record::Parse(Newest())->HasKid(first));
+  EXPECT_FALSE(HeldInStorage(first));
+  EXPECT_THAT(Entries("destroying"), SizeIs(0));
+  ExpectVerifies();
+}
+
+TEST_F(KvHome, AMoveToARecordWhoseCurrentKeyIsDestroyedIsRefused) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_THAT(SetHome(Json{{"take", "kv"}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("was destroyed")));
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+  EXPECT_EQ(server_.current(), 1u);
+}
+
+TEST_F(KvHome, ADestroyedKeyThatAnotherHandPutsBackIsNamedAndCanBeDestroyedAgain) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  const Json with_key = Newest();
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_THAT(Destroy(first),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("destroyed already")));
+  server_.Put(with_key);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Verified(), AllOf(HasSubstr(R"("result":"fail")"), HasSubstr("was destroyed, and")));
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_FALSE(mek::Record::Parse(Newest())->HasKid(first));
+  EXPECT_FALSE(HeldInStorage(first));
+  ExpectVerifies();
+
+  // A put without it leaves none in the archive.
+  const Json without = Newest();
+  server_.Put(with_key);
+  ASSERT_THAT(mount_.Write("data/encryption/keys/stored_data", Json{{"data", without}}), IsOk());
+  EXPECT_THAT(Entries(base::Cat("archive/", first)), SizeIs(0));
+}
+
+TEST_F(KvHome, ADestroyedKeyIsNotInAVersionThatStillHasToBeSettled) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  mount_.storage().set_plan([](const FakeStorage::Call& call) {
+    return call.key.starts_with("versions/0") ? Fault::kLostBefore : Fault::kNone;
+  });
+  EXPECT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}),
+              StatusIs(absl::StatusCode::kUnavailable, ::testing::_));
+  mount_.storage().set_plan(nullptr);
+  ASSERT_THAT(Destroy(first), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_FALSE(HeldInStorage(first));
 }
 
 TEST_F(KvHome, ADestructionThatLandsLateIsFinished) {
@@ -1055,11 +1251,8 @@ TEST_F(KvHome, ADestructionThatLandsLateIsFinished) {
   ASSERT_THAT(Rotate(), IsOk());
   const std::string second = CurrentKid(Newest());
   ASSERT_THAT(Rotate(), IsOk());
-  const auto destroy = [&](const std::string& kid) {
-    return mount_.Write(base::Cat("destroy-key/", kid), Json{{"confirm", base::JsonText(kid)}});
-  };
   server_.set_plan(OnWrites(KvFault::kLate));
-  EXPECT_THAT(destroy(first), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
+  EXPECT_THAT(Destroy(first), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
   server_.set_plan(nullptr);
   for (const bool restarts : {false, true}) {
     if (restarts) mount_.Restart();
@@ -1080,9 +1273,9 @@ TEST_F(KvHome, ADestructionThatLandsLateIsFinished) {
   const std::string third = CurrentKid(Newest());
   ASSERT_THAT(Rotate(), IsOk());
   server_.set_plan(OnWrites(KvFault::kLate));
-  EXPECT_THAT(destroy(second), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
+  EXPECT_THAT(Destroy(second), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("try again")));
   server_.set_plan(nullptr);
-  ASSERT_THAT(destroy(third), IsOk());
+  ASSERT_THAT(Destroy(third), IsOk());
   server_.DeliverLate();
   ASSERT_THAT(mount_.Tick(), IsOk());
   EXPECT_EQ(server_.current(), 6u);
@@ -1090,7 +1283,7 @@ TEST_F(KvHome, ADestructionThatLandsLateIsFinished) {
   EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", second)), "state"), "retained");
   EXPECT_THAT(Entries("destroying"), SizeIs(0));
   EXPECT_THAT(Entries("archive/"), SizeIs(0));
-  ASSERT_THAT(destroy(second), IsOk());
+  ASSERT_THAT(Destroy(second), IsOk());
   EXPECT_THAT(KidsOf(Newest()), SizeIs(2));
   ExpectVerifies();
 }
