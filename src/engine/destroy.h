@@ -21,8 +21,8 @@ namespace engine {
 absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request,
                                    const WriteOptions& write, const std::string& kid);
 
-// Has every destroyed key wiped once more: after a move, what the record's new home brought along may
-// hold some. The caller holds the mount's lock.
+// Has every destroyed key wiped once more: after a move, what the record's new home brought along
+// may hold some. The caller holds the mount's lock.
 absl::Status DestroyAgain(openbao::Storage& storage, const mek::KeyMarks& marks);
 
 // The numbers, ascending, of the mount's versions that went with a destroyed key while the record
