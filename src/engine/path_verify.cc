@@ -153,7 +153,7 @@ Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::
 // What was destroyed is nowhere.
 Finding CheckDestroyed(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.destroyed_gone";
-  const auto fail = [](const std::string& kid, std::string_view where) {
+  const auto fail = [&](const std::string& kid, std::string_view where) {
     return Finding{kCheck, Finding::Level::kFail,
                    Cat("kid ", kid, " was destroyed, and ", where, ": write destroy-key/", kid,
                        " once more (if it is current: rotate first)")};
