@@ -1,7 +1,6 @@
 #include "engine/adopt.h"
 
 #include <algorithm>
-#include <iterator>
 #include <optional>
 #include <set>
 #include <string>
@@ -30,12 +29,9 @@ absl::Status ArchiveWhatLacks(Mount& mount, openbao::Storage& storage, VersionLo
   for (const std::uint64_t number : numbers) {
     ASSIGN_OR_RETURN(const std::optional<Version> version, log.Get(storage, number));
     if (!version.has_value()) continue;
-    std::vector<mek::SetKey> lacking = mek::KeysMissingIn(version->doc.record, live.record);
-    std::erase_if(lacking, [&](const mek::SetKey& key) {
-      return live.marks.destroyed.contains(key.jwk.kid());
-    });
-    RETURN_IF_ERROR(ArchiveMissing(mount.archive(), storage, std::move(lacking), mount.Now(),
-                                   number, mek::DropReason::kDropped));
+    RETURN_IF_ERROR(ArchiveMissing(mount.archive(), storage,
+                                   KeysToArchive(version->doc.record, live), mount.Now(), number,
+                                   mek::DropReason::kDropped));
   }
   return absl::OkStatus();
 }
@@ -235,16 +231,14 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
     return absl::OkStatus();
   }
   if (here.has_value()) RETURN_IF_ERROR(mek::CheckNoConflict(from.record, here->doc.record));
-  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> gone, GoneMeanwhile(storage));
+  ASSIGN_OR_RETURN(std::set<std::uint64_t> gone, GoneMeanwhile(storage));
   // Numbers are not given twice.
   const std::uint64_t live =
-      std::max(here.has_value() ? here->number : 0, gone.empty() ? 0 : gone.back());
+      std::max(here.has_value() ? here->number : 0, gone.empty() ? 0 : *gone.rbegin());
   mek::VersionDoc doc = Adopted(std::move(from), live + 1, here.has_value() ? &here->doc : nullptr,
                                 request, move, mount.Now());
-  const std::set<std::uint64_t> deleted(doc.deleted_versions.begin(), doc.deleted_versions.end());
-  std::ranges::copy_if(gone, std::back_inserter(doc.deleted_versions),
-                       [&](std::uint64_t number) { return !deleted.contains(number); });
-  std::ranges::sort(doc.deleted_versions);
+  gone.insert(doc.deleted_versions.begin(), doc.deleted_versions.end());
+  doc.deleted_versions.assign(gone.begin(), gone.end());
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());

@@ -97,4 +97,11 @@ std::optional<absl::Time> LatestKidTime(const std::set<std::string>& kids) {
   return latest;
 }
 
+std::vector<mek::SetKey> KeysToArchive(const mek::Record& from, const mek::VersionDoc& to) {
+  std::vector<mek::SetKey> keys = mek::KeysMissingIn(from, to.record);
+  std::erase_if(keys,
+                [&](const mek::SetKey& key) { return to.marks.destroyed.contains(key.jwk.kid()); });
+  return keys;
+}
+
 }  // namespace engine

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "engine/remembered.h"
 #include "mek/archive.h"
+#include "mek/version_doc.h"
 #include "sdk/logical/storage.h"
 
 namespace engine {
@@ -43,6 +44,10 @@ class ArchiveStore {
 
 // The latest time in a kid that is a UUIDv1.
 std::optional<absl::Time> LatestKidTime(const std::set<std::string>& kids);
+
+// What must be in the archive once `to` takes the place of `from`: the keys that `to` lacks, but
+// for destroyed ones.
+std::vector<mek::SetKey> KeysToArchive(const mek::Record& from, const mek::VersionDoc& to);
 
 }  // namespace engine
 

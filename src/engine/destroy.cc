@@ -1,6 +1,5 @@
 #include "engine/destroy.h"
 
-#include <algorithm>
 #include <optional>
 #include <set>
 #include <string>
@@ -229,17 +228,16 @@ absl::Status DestroyAgain(openbao::Storage& storage, const mek::KeyMarks& marks)
   return WriteSet(storage, kUnfinished, kids);
 }
 
-absl::StatusOr<std::vector<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage) {
+absl::StatusOr<std::set<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const std::set<std::string> gone, ReadSet(storage, kGone));
-  std::vector<std::uint64_t> numbers;
+  std::set<std::uint64_t> numbers;
   for (const std::string& text : gone) {
     std::uint64_t number = 0;
     if (!absl::SimpleAtoi(text, &number)) {
       return absl::DataLossError(base::Cat("the entry ", kGone.key, " is damaged"));
     }
-    numbers.push_back(number);
+    numbers.insert(number);
   }
-  std::ranges::sort(numbers);
   return numbers;
 }
 

@@ -2,8 +2,8 @@
 #define ENGINE_DESTROY_H_
 
 #include <cstdint>
+#include <set>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,9 +25,9 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
 // may hold some. The caller holds the mount's lock.
 absl::Status DestroyAgain(openbao::Storage& storage, const mek::KeyMarks& marks);
 
-// The numbers, ascending, of the mount's versions that went with a destroyed key while the record
-// lived in a KV secret. Those of the newest are not told by the mount's log itself.
-absl::StatusOr<std::vector<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage);
+// The numbers of the mount's versions that went with a destroyed key while the record lived in a KV
+// secret. Those of the newest are not told by the mount's log itself.
+absl::StatusOr<std::set<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage);
 
 // Whether the entries "destroying" and "destroyed_versions" can be read.
 absl::Status CheckDestroying(openbao::Storage& storage);

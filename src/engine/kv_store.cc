@@ -104,12 +104,8 @@ absl::Status KvStore::ArchiveKeys(openbao::Storage& storage, const mek::VersionD
 absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& external) {
   ASSIGN_OR_RETURN(const std::optional<Version> before, CopyBefore(storage, external.number));
   if (!before.has_value()) return absl::OkStatus();
-  std::vector<mek::SetKey> lost = mek::KeysMissingIn(before->doc.record, external.doc.record);
-  std::erase_if(lost, [&](const mek::SetKey& key) {
-    return external.doc.marks.destroyed.contains(key.jwk.kid());
-  });
-  return archive_.Add(storage, std::move(lost), external.doc.created_time, external.number,
-                      mek::DropReason::kExternal);
+  return archive_.Add(storage, KeysToArchive(before->doc.record, external.doc),
+                      external.doc.created_time, external.number, mek::DropReason::kExternal);
 }
 
 absl::StatusOr<std::optional<Version>> KvStore::CopyBefore(openbao::Storage& storage,

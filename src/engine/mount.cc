@@ -296,9 +296,6 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
         "reason shows a key of the record, and many may read the history: say it without the key. "
         "Nothing was changed");
   }
-  std::vector<mek::SetKey> dropped;
-  if (live.has_value()) dropped = mek::KeysMissingIn(live->doc.record, change.record);
-
   const std::uint64_t next = live_number + 1;
   const mek::DropReason drop_reason = change.drop_reason;
   std::vector<std::string> warnings = std::move(change.warnings);
@@ -309,9 +306,10 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
     return Outcome{Version{live_number, std::move(doc)}, std::move(warnings), true};
   }
 
-  std::erase_if(
-      dropped, [&](const mek::SetKey& key) { return doc.marks.destroyed.contains(key.jwk.kid()); });
-  RETURN_IF_ERROR(archive_.Add(storage, std::move(dropped), doc.created_time, next, drop_reason));
+  if (live.has_value()) {
+    RETURN_IF_ERROR(archive_.Add(storage, KeysToArchive(live->doc.record, doc), doc.created_time,
+                                 next, drop_reason));
+  }
   RETURN_IF_ERROR(records_.Append(storage, live_number, document));
   logger().Info("the record has a new version", {{"mount", request.mount_point},
                                                  {"operation", doc.operation},
