@@ -24,6 +24,12 @@ std::string Key(std::uint64_t number, std::string_view mark) {
   return base::Cat(kPrefix, VersionName(number), mark.empty() ? "" : "-", mark);
 }
 
+absl::StatusOr<Version> Parse(std::uint64_t number, std::string_view document) {
+  ASSIGN_OR_RETURN(mek::VersionDoc doc,
+                   mek::VersionDoc::Parse(base::Cat("version ", number), document));
+  return Version{number, std::move(doc)};
+}
+
 bool IsMarkDigit(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); }
 
 }  // namespace
@@ -81,10 +87,14 @@ absl::StatusOr<std::vector<std::uint64_t>> MountStore::List(openbao::Storage& st
   return numbers;
 }
 
-absl::StatusOr<std::shared_ptr<const MountStore::Known>> MountStore::Look(
-    openbao::Storage& storage) {
+absl::StatusOr<MountStore::KnownPtr> MountStore::Look(openbao::Storage& storage) {
+  Remembered<KnownPtr>::Moment moment = 0;
+  return Look(storage, moment);
+}
+
+absl::StatusOr<MountStore::KnownPtr> MountStore::Look(openbao::Storage& storage,
+                                                      Remembered<KnownPtr>::Moment& moment) {
   if (has_unsettled_) RETURN_IF_ERROR(Settle(storage).status());
-  Remembered<std::shared_ptr<const Known>>::Moment moment = 0;
   if (auto known = known_.Get(moment); known.has_value()) return *std::move(known);
   ASSIGN_OR_RETURN(auto entries, Entries(storage));
   auto known = std::make_shared<Known>();
@@ -96,36 +106,42 @@ absl::StatusOr<std::shared_ptr<const MountStore::Known>> MountStore::Look(
 }
 
 absl::StatusOr<std::optional<Version>> MountStore::Live(openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  Remembered<KnownPtr>::Moment moment = 0;
+  ASSIGN_OR_RETURN(const KnownPtr known, Look(storage, moment));
   if (known->live == 0) return std::nullopt;
-  ASSIGN_OR_RETURN(std::optional<Version> version, Read(storage, *known, known->live));
-  if (!version.has_value()) {
+  if (known->document.has_value()) {
+    if (const std::optional<base::SecretBytes> document = known->document->Open()) {
+      return Parse(known->live, document->view());
+    }
+  }
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry,
+                   storage.Get(KeyOf(*known, known->live)));
+  if (!entry.has_value()) {
     Invalidate();
     return absl::DataLossError(
         base::Cat("version ", known->live, ", the live one, is missing from storage"));
   }
+  ASSIGN_OR_RETURN(Version version, Parse(known->live, entry->view()));
+  if (!known_.allowed()) return version;
+  auto seen = std::make_shared<Known>(*known);
+  seen->document = base::SealedBytes::Seal(entry->view());
+  known_.Offer(moment, std::move(seen));
   return version;
 }
 
 absl::StatusOr<std::optional<Version>> MountStore::Get(openbao::Storage& storage,
                                                        std::uint64_t number) {
   if (number == 0) return std::nullopt;
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
-  return Read(storage, *known, number);
+  ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry,
+                   storage.Get(KeyOf(*known, number)));
+  if (!entry.has_value()) return std::nullopt;
+  return Parse(number, entry->view());
 }
 
 std::string MountStore::KeyOf(const Known& known, std::uint64_t number) {
   const auto marked = known.marks.find(number);
   return Key(number, marked == known.marks.end() ? "" : marked->second);
-}
-
-absl::StatusOr<std::optional<Version>> MountStore::Read(openbao::Storage& storage,
-                                                        const Known& known, std::uint64_t number) {
-  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(KeyOf(known, number)));
-  if (!entry.has_value()) return std::nullopt;
-  ASSIGN_OR_RETURN(mek::VersionDoc doc,
-                   mek::VersionDoc::Parse(base::Cat("version ", number), entry->view()));
-  return Version{number, std::move(doc)};
 }
 
 std::string MountStore::NewMark() {
@@ -137,14 +153,17 @@ std::string MountStore::NewMark() {
   return absl::StrFormat("%016x", latest_mark_);
 }
 
-void MountStore::Written(std::uint64_t number, const std::string& mark) {
+void MountStore::Written(std::uint64_t number, const std::string& mark,
+                         const base::SecretBytes& document) {
   has_written_ = true;
-  Remembered<std::shared_ptr<const Known>>::Moment moment = 0;
-  const auto before = known_.Get(moment);
+  Remembered<KnownPtr>::Moment moment = 0;
+  const std::optional<KnownPtr> before = known_.Get(moment);
   if (!before.has_value()) return known_.Forget();
-  auto known = std::make_shared<Known>(**before);
+  auto known = std::make_shared<Known>();
   known->live = number;
+  known->marks = (*before)->marks;
   if (!mark.empty()) known->marks[number] = mark;
+  known->document = base::SealedBytes::Seal(document.view());
   known_.Replace(std::move(known));
 }
 
@@ -154,7 +173,7 @@ absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
   const std::string mark = NewMark();
   absl::Status put = storage.Put(Key(number, mark), document);
   if (put.ok()) {
-    Written(number, mark);
+    Written(number, mark, document);
     return put;
   }
   // These two say that nothing was written.
@@ -188,7 +207,7 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
     RETURN_IF_ERROR(storage.Put(key, unsettled_->document));
     landed = true;
   }
-  if (landed) Written(unsettled_->number, unsettled_->mark);
+  if (landed) Written(unsettled_->number, unsettled_->mark, unsettled_->document);
   unsettled_.reset();
   has_unsettled_ = false;
   return landed;
@@ -196,12 +215,12 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
 
 absl::Status MountStore::Rewrite(openbao::Storage& storage, std::uint64_t number,
                                  const base::SecretBytes& document) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
   return storage.Put(KeyOf(*known, number), document);
 }
 
 absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
   absl::Status deleted = storage.Delete(KeyOf(*known, number));
   // What stood behind it, if anything did, is now the version of that number, and is judged anew.
   if (known->marks.contains(number)) known_.Forget();
@@ -209,7 +228,7 @@ absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) 
 }
 
 absl::StatusOr<std::vector<StoredDoc>> MountStore::HiddenEntries(openbao::Storage& storage) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Known> known, Look(storage));
+  ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
   ASSIGN_OR_RETURN(const std::vector<Name> names, Names(storage));
   std::vector<StoredDoc> hidden;
   for (const Name& name : names) {

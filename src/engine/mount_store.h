@@ -12,6 +12,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "base/sealed.h"
 #include "base/secret.h"
 #include "engine/record_store.h"
 #include "engine/remembered.h"
@@ -20,7 +21,8 @@ namespace engine {
 
 // The record in the mount's own storage: one entry "versions/NNNNNNNNNN" a version, so that a
 // change is one Put, which any storage makes atomic. What is where is remembered once MayRemember()
-// was called: only where this process is the one writer.
+// was called: only where this process is the one writer. So is the live version, sealed: what
+// stands under a number is never changed, so it is as true as the number (ADR 0010).
 //
 // The first version that an object of this class writes is "versions/NNNNNNNNNN-MARK", and of two
 // entries for one number the one with the later mark counts, one without a mark least. So what an
@@ -52,6 +54,7 @@ class MountStore final : public RecordStore {
   struct Known {
     std::uint64_t live = 0;  // 0 for none
     std::map<std::uint64_t, std::string> marks;
+    std::optional<base::SealedBytes> document = std::nullopt;  // the live one's, once it was read
   };
 
   // An append whose outcome is unknown.
@@ -71,13 +74,13 @@ class MountStore final : public RecordStore {
   static absl::StatusOr<std::vector<Name>> Names(openbao::Storage& storage);
   // The marks of all numbers, "" for none.
   absl::StatusOr<std::map<std::uint64_t, std::string>> Entries(openbao::Storage& storage);
-  absl::StatusOr<std::shared_ptr<const Known>> Look(openbao::Storage& storage);
+  using KnownPtr = std::shared_ptr<const Known>;
+  absl::StatusOr<KnownPtr> Look(openbao::Storage& storage);
+  absl::StatusOr<KnownPtr> Look(openbao::Storage& storage, Remembered<KnownPtr>::Moment& moment);
   static std::string KeyOf(const Known& known, std::uint64_t number);
-  absl::StatusOr<std::optional<Version>> Read(openbao::Storage& storage, const Known& known,
-                                              std::uint64_t number);
   // The mark of the next version: none after the first.
   std::string NewMark();
-  void Written(std::uint64_t number, const std::string& mark);
+  void Written(std::uint64_t number, const std::string& mark, const base::SecretBytes& document);
   // Finds out what became of an unsettled append, if there is one: whether it is in storage now.
   absl::StatusOr<bool> Settle(openbao::Storage& storage);
 
@@ -92,7 +95,7 @@ class MountStore final : public RecordStore {
   absl::Mutex marking_;
   std::uint64_t latest_mark_ ABSL_GUARDED_BY(marking_) = 0;  // of those ever seen
 
-  Remembered<std::shared_ptr<const Known>> known_;
+  Remembered<KnownPtr> known_;
 };
 
 }  // namespace engine

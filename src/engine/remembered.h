@@ -10,9 +10,9 @@
 namespace engine {
 
 // A small value of storage that is remembered between requests, so that it needn't be read each
-// time. Never key material. Remembers nothing until Allow(): only the active node may, where this
-// process is the one writer, and for as long as this object lives (the host builds a new backend
-// after a change of leader). Thread-safe.
+// time. Key material only sealed (base/sealed.h). Remembers nothing until Allow(): only the active
+// node may, where this process is the one writer, and for as long as this object lives (the host
+// builds a new backend after a change of leader). Thread-safe.
 template <class T>
 class Remembered {
  public:
@@ -22,6 +22,11 @@ class Remembered {
   void Allow() {
     absl::MutexLock lock(&mutex_);
     allowed_ = true;
+  }
+
+  bool allowed() {
+    absl::MutexLock lock(&mutex_);
+    return allowed_;
   }
 
   std::optional<T> Get(Moment& moment) {

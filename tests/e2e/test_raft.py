@@ -44,6 +44,20 @@ def test_a_restart_keeps_everything(rotated: Mek) -> None:
     assert rotated.write("rollback", version=1).ok().data["version"] == 4
 
 
+def test_a_restored_snapshot_is_what_readers_get(rotated: Mek) -> None:
+    """What the process remembers of the record is of the time after the snapshot."""
+    server = rotated.server
+    before = rotated.snapshot()
+    server.cli("operator", "raft", "snapshot", "save", "two-versions.snap").ok()
+    assert rotated.write("rotate").ok().data["version"] == 3
+    assert rotated.snapshot() != before
+    server.cli("operator", "raft", "snapshot", "restore", "two-versions.snap").ok()
+    wait_until(lambda: rotated.read("status").status == 200, "the server is back", 10)
+    assert rotated.snapshot() == before
+    assert rotated.write("rotate").ok().data["version"] == 3
+    assert rotated.read("verify").ok().data["result"] in ("ok", "warn")
+
+
 def test_a_killed_plugin_comes_back_with_the_next_request(rotated: Mek) -> None:
     before = rotated.snapshot()
     for _ in range(3):

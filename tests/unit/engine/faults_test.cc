@@ -312,6 +312,7 @@ TEST(Faults, ADamagedLiveVersionClosesTheMountAndIsNotOverwritten) {
       whole.substr(0, whole.size() / 2), "", "null", "{}", "\xff", absl::StrCat(whole, "x")};
   for (const std::string& damaged : damages) {
     mount.storage().Set("versions/0000000004", damaged);
+    mount.Restart();
     const auto content = mount.storage().content();
     for (const char* path : {"rotate", "import"}) {
       Json fields = TestMount::RecordOf("good_bootstrapped");
@@ -327,6 +328,30 @@ TEST(Faults, ADamagedLiveVersionClosesTheMountAndIsNotOverwritten) {
   EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
 }
 
+// The process that wrote it, or has read it, has it whole in memory.
+TEST(Faults, DamageToTheLiveVersionUnderARunningProcessIsToldByVerifyAndHealedByTheNextVersion) {
+  TestMount mount;
+  Prepare(mount);
+  ASSERT_THAT(mount.Write("config", Json{{"max_versions", 2}}), IsOk());
+  const Json record = mount.Record();
+  mount.storage().Set("versions/0000000004", "damaged");
+  EXPECT_EQ(mount.Record(), record);
+  const auto verify = mount.Read("verify");
+  EXPECT_EQ(verify->at("result"), "fail");
+  EXPECT_THAT(verify->dump(), HasSubstr("version 4"));
+  // Nothing that a damaged version was to keep is deleted.
+  EXPECT_THAT(mount.Tick(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 4")));
+  EXPECT_EQ(mount.storage().content().count("versions/0000000001-0006651728988000"), 1u);
+
+  EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
+  EXPECT_EQ(mount.storage().content().at("versions/0000000004"), "damaged");
+  mount.Restart();
+  const Json rotated = mount.Record();
+  EXPECT_NE(rotated.at("current_kid"), record.at("current_kid"));
+  const auto keys = mount.Call(openbao::Operation::kList, "keys");
+  EXPECT_THAT((*keys)->data.dump(), HasSubstr(record.at("current_kid").dump()));
+}
+
 TEST(Faults, ANewerSchemaIsRefusedAndLeftUntouched) {
   TestMount mount;
   Prepare(mount);
@@ -336,6 +361,7 @@ TEST(Faults, ANewerSchemaIsRefusedAndLeftUntouched) {
   body["a_member_of_the_future"] = true;
   const std::string newer(mek::WriteDocument(2, body)->view());
   mount.storage().Set("versions/0000000004", newer);
+  mount.Restart();
   EXPECT_THAT(mount.Write("rotate"),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer")));
   EXPECT_EQ(mount.storage().content().at("versions/0000000004"), newer);

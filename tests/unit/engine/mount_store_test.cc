@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -196,7 +197,65 @@ TEST_F(MountStoreTest, ALiveVersionThatVanishedIsAnError) {
   ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
   EXPECT_EQ(LiveReason(), "one");
   storage_.Erase(kFirst);
+  store_.Invalidate();
+  EXPECT_THAT(store_.Live(storage_), IsOkAndHolds(::testing::Eq(std::nullopt)));
+}
+
+// Listed, and gone when it is read.
+TEST_F(MountStoreTest, ALiveVersionThatVanishesWhileItIsReadIsAnError) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  store_.Invalidate();
+  storage_.set_plan([&](const FakeStorage::Call& call) {
+    if (call.name == "get") storage_.Erase(kFirst);
+    return Fault::kNone;
+  });
   EXPECT_THAT(store_.Live(storage_), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("missing")));
+}
+
+TEST_F(MountStoreTest, TheLiveVersionIsRememberedOnceItWasReadOrWritten) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  storage_.set_plan([](const FakeStorage::Call&) { return Fault::kErrorBefore; });
+  EXPECT_EQ(LiveReason(), "one");
+  EXPECT_THAT(store_.Get(storage_, 1), StatusIs(absl::StatusCode::kInternal, ::testing::_));
+  storage_.set_plan(nullptr);
+  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  storage_.set_plan([](const FakeStorage::Call&) { return Fault::kErrorBefore; });
+  EXPECT_EQ(LiveReason(), "two");
+}
+
+TEST_F(MountStoreTest, TheLiveVersionIsForgottenWithWhatElseIsRemembered) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  storage_.Set("versions/0000000002", Document("another hand's").view());
+  EXPECT_EQ(LiveReason(), "one");
+  store_.Invalidate();
+  EXPECT_EQ(LiveReason(), "another hand's");
+}
+
+TEST_F(MountStoreTest, WhereNothingIsRememberedEachReadAsksStorage) {
+  MountStore standby(clock_);
+  storage_.Set("versions/0000000001", Document("one").view());
+  EXPECT_EQ((*standby.Live(storage_))->doc.reason, "one");
+  storage_.Set("versions/0000000002", Document("two").view());
+  EXPECT_EQ((*standby.Live(storage_))->doc.reason, "two");
+}
+
+// A read that began before a write ends after it: what it has seen is not remembered.
+TEST_F(MountStoreTest, AReadThatAWriteOvertakesIsNotRemembered) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  store_.Invalidate();
+  FakeStorage other;  // the first is busy with the read
+  bool overtaken = false;
+  storage_.set_plan([&](const FakeStorage::Call& call) {
+    if (call.name == "get" && !std::exchange(overtaken, true)) {
+      EXPECT_THAT(store_.Append(other, 1, Document("two")), IsOk());
+      storage_.Set("versions/0000000002", Document("two").view());
+    }
+    return Fault::kNone;
+  });
+  EXPECT_EQ(LiveReason(), "one");
+  EXPECT_EQ(LiveReason(), "two");
 }
 
 }  // namespace
