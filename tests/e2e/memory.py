@@ -104,6 +104,12 @@ def _readable_memory(pid: int) -> Iterator[bytes]:
             if "r" not in mode or name.startswith("[vvar"):  # the kernel's clock, which can't be read
                 continue
             memory.seek(start)
+            if name.startswith("/secretmem"):  # the sealing key's page, which nobody else can read
+                try:
+                    memory.read(end - start)
+                except OSError:
+                    continue
+                raise AssertionError("memfd_secret's page can be read from outside")
             try:
                 block = memory.read(end - start)
             except OSError:
