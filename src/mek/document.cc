@@ -41,6 +41,12 @@ bool HasIntactTail(std::string_view text) {
              Digest(text.substr(0, text.size() - kTailSize));
 }
 
+bool IsStorable(absl::Time time) {
+  const absl::TimeZone utc = absl::UTCTimeZone();
+  return time >= absl::FromCivil(absl::CivilYear(1), utc) &&
+         time < absl::FromCivil(absl::CivilYear(10000), utc);
+}
+
 const base::Json* Find(const base::Json& document, std::string_view member) {
   const auto at = document.find(base::JsonString(member));
   return at == document.end() ? nullptr : &*at;
@@ -151,7 +157,8 @@ absl::StatusOr<absl::Time> ReadTime(std::string_view what, const base::Json& doc
   ASSIGN_OR_RETURN(const std::string text, ReadString(what, document, member));
   absl::Time time;
   std::string unused;
-  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &unused) || TimeText(time) != text) {
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &unused) || TimeText(time) != text ||
+      !IsStorable(time)) {
     return Damaged(what, Cat(member, " is not a time in RFC 3339"));
   }
   return time;
@@ -166,9 +173,7 @@ std::string TimeText(absl::Time time) {
 }
 
 absl::StatusOr<base::Json> TimeJson(absl::Time time) {
-  const absl::TimeZone utc = absl::UTCTimeZone();
-  if (time < absl::FromCivil(absl::CivilYear(1), utc) ||
-      time >= absl::FromCivil(absl::CivilYear(10000), utc)) {
+  if (!IsStorable(time)) {
     return absl::InternalError("a time to be stored is outside the years 1 to 9999");
   }
   return base::JsonText(TimeText(time));

@@ -204,7 +204,9 @@ void CheckSaysNoKey(const base::Json& fields, std::string_view message) {
     for (const Plain& jwk : jwks["keys"]) {
       if (!jwk.is_object() || !jwk.contains("k") || !jwk["k"].is_string()) continue;
       const auto k = jwk["k"].get<std::string>();
-      REQUIRE(k.size() != 43 || message.find(k) == std::string_view::npos);
+      // One with a space in it is words of the message itself.
+      REQUIRE(k.size() != 43 || k.find(' ') != std::string::npos ||
+              message.find(k) == std::string_view::npos);
     }
   }
 }

@@ -119,6 +119,10 @@ TEST(Document, TimesAreRfc3339InUtcWithNanoseconds) {
                                absl::FromCivil(absl::CivilYear(10000), absl::UTCTimeZone()),
                                absl::FromCivil(absl::CivilYear(0), absl::UTCTimeZone())}) {
     EXPECT_THAT(TimeJson(bad), StatusIs(absl::StatusCode::kInternal, HasSubstr("years 1 to 9999")));
+    // Else it could be read, and never be written again.
+    document["t"] = base::JsonText(TimeText(bad));
+    EXPECT_THAT(ReadTime("v", document, "t"),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("t is not a time")));
   }
 }
 
