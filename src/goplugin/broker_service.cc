@@ -82,6 +82,8 @@ BrokerService::BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentia
   arguments_.SetSslTargetNameOverride("localhost");
   arguments_.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments_.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  arguments_.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments_.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 20);
   // The environment's proxies are not for us.
   arguments_.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // A retry is its caller's decision, and would cost a second copy of each request until it is

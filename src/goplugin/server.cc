@@ -48,6 +48,8 @@ absl::Status Server::Build(const ServeConfig& config, base::Logger* logger) {
   builder.SetSyncServerOption(ServerBuilder::SyncServerOption::MIN_POLLERS, config.min_pollers);
   builder.SetSyncServerOption(ServerBuilder::SyncServerOption::MAX_POLLERS, config.max_pollers);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 20);
   builder.RegisterService(&broker_);
   builder.RegisterService(&controller_);
   builder.RegisterService(&health_);
