@@ -61,6 +61,12 @@ const std::uint8_t* Key() {
   return key;
 }
 
+// Fetched once: Cipher() is looked up anew at each use.
+const EVP_CIPHER* Cipher() {
+  static const EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
+  return cipher;
+}
+
 struct FreeContext {
   void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
 };
@@ -77,7 +83,7 @@ std::optional<SealedBytes> SealedBytes::Seal(std::string_view plain) {
   std::uint8_t* const text = nonce + kNonceSize;
   int length = 0;
   if (RAND_bytes(nonce, kNonceSize) != 1 ||
-      EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key, nonce) != 1 ||
+      EVP_EncryptInit_ex(context.get(), Cipher(), nullptr, key, nonce) != 1 ||
       EVP_EncryptUpdate(context.get(), text, &length,
                         reinterpret_cast<const std::uint8_t*>(plain.data()),
                         static_cast<int>(plain.size())) != 1 ||
@@ -97,7 +103,7 @@ std::optional<SecretBytes> SealedBytes::Open() const {
   SecretBytes plain(size);
   std::vector<std::uint8_t> tag(text + size, text + size + kTagSize);
   int length = 0;
-  if (EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, Key(), sealed_.data()) != 1 ||
+  if (EVP_DecryptInit_ex(context.get(), Cipher(), nullptr, Key(), sealed_.data()) != 1 ||
       EVP_DecryptUpdate(context.get(), plain.mutable_span().data(), &length, text,
                         static_cast<int>(size)) != 1 ||
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, kTagSize, tag.data()) != 1 ||

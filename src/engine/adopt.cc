@@ -43,10 +43,9 @@ void AddMarks(const mek::KeyMarks& more, mek::KeyMarks& marks) {
 }
 
 // What the other home answered, this version holds.
-void AddStamps(const std::vector<mek::RequestStamp>& stamps, std::uint64_t number,
-               mek::VersionDoc& doc) {
-  for (const mek::RequestStamp& stamp : stamps) {
-    if (!doc.AnswerTo(stamp.id).has_value()) doc.Stamp(stamp.id, number);
+void AddStamps(const mek::RequestStamps& stamps, std::uint64_t number, mek::VersionDoc& doc) {
+  for (const mek::RequestStamp& stamp : stamps.All()) {
+    if (!doc.requests.VersionOf(stamp.id).has_value()) doc.requests.Add(stamp.id, number);
   }
 }
 
@@ -63,15 +62,14 @@ mek::VersionDoc Adopted(mek::VersionDoc from, std::uint64_t number, const mek::V
   from.rotated_version = number;
   from.rolled_back_to.reset();
   from.deleted_versions.clear();
-  const std::vector<mek::RequestStamp> stamps = std::move(from.requests);
-  from.requests.clear();
+  const mek::RequestStamps stamps = std::exchange(from.requests, {});
   if (there != nullptr) {
     AddMarks(there->marks, from.marks);
     from.deleted_versions = there->deleted_versions;
     from.requests = there->requests;
   }
   AddStamps(stamps, number, from);
-  if (!request.id.empty()) from.Stamp(request.id, number);
+  if (!request.id.empty()) from.requests.Add(request.id, number);
   return from;
 }
 
@@ -180,7 +178,7 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
     return kv.Rewrite(storage, there->number, document);
   }
   // This very request came so far before.
-  if (!request.id.empty() && there->doc.AnswerTo(request.id).has_value()) return absl::OkStatus();
+  if (!request.id.empty() && there->doc.requests.VersionOf(request.id).has_value()) return absl::OkStatus();
   if (move.take == Move::Take::kNeither) return DifferentRecords(*here, *there);
   RETURN_IF_ERROR(mek::CheckNoConflict(there->doc.record, here->doc.record));
   ASSIGN_OR_RETURN(const mek::VersionDoc doc, Joined(mount, request, move, here, there, warnings));

@@ -143,7 +143,7 @@ mek::VersionDoc NextDoc(const std::optional<Version>& live, Change change,
   next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
                                change.deletes_versions.end());
   std::ranges::sort(next.deleted_versions);
-  if (!request.id.empty()) next.Stamp(request.id, live.has_value() ? live->number + 1 : 1);
+  if (!request.id.empty()) next.requests.Add(request.id, live.has_value() ? live->number + 1 : 1);
   return next;
 }
 
@@ -204,7 +204,7 @@ absl::StatusOr<Version> Mount::Find(openbao::Storage& storage, std::uint64_t num
 
 absl::StatusOr<std::optional<Version>> Mount::EarlierAnswer(const openbao::Request& request,
                                                             Version& live) {
-  const std::optional<std::uint64_t> number = live.doc.AnswerTo(request.id);
+  const std::optional<std::uint64_t> number = live.doc.requests.VersionOf(request.id);
   if (request.id.empty() || !number.has_value()) return std::nullopt;
   if (*number == live.number) return std::move(live);
   ASSIGN_OR_RETURN(std::optional<Version> earlier, records_.Get(*request.storage, *number));

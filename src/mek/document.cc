@@ -1,5 +1,6 @@
 #include "mek/document.h"
 
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 
 #include <algorithm>
@@ -26,9 +27,12 @@ constexpr std::string_view kTailEnd = R"("})";
 constexpr std::size_t kHexSize = std::size_t{2} * SHA256_DIGEST_LENGTH;
 constexpr std::size_t kTailSize = kTailStart.size() + kHexSize + kTailEnd.size();
 
+// "" if OpenSSL fails.
 std::string Digest(std::string_view text) {
+  // Fetched once: SHA256() looks its function up at each use.
+  static EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, sha256, nullptr) != 1) return "";
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
 }
@@ -81,6 +85,7 @@ absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, const base
     text.Append(rest.view().substr(1, rest.size() - 2));
   }
   const std::string digest = Digest(text.view());
+  if (digest.empty()) return absl::InternalError("SHA-256 failed; nothing was written");
   text.Append(kTailStart);
   text.Append(digest);
   text.Append(kTailEnd);

@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstddef>
 #include <map>
-#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "base/json.h"
 #include "base/status_macros.h"
 #include "base/text.h"
@@ -84,67 +81,26 @@ std::string_view Inconsistency(const VersionDoc& doc) {
   return "";
 }
 
-// Takes a number, as JSON would have it, and the comma behind it from the front of `text`.
-std::optional<std::uint64_t> TakeNumber(std::string_view& text) {
-  const std::string_view digits = text.substr(0, text.find(','));
-  if (digits.size() == text.size() || (digits.size() > 1 && digits.front() == '0')) {
-    return std::nullopt;
-  }
-  std::uint64_t number = 0;
-  const char* const end = digits.data() + digits.size();
-  const auto [stop, error] = std::from_chars(digits.data(), end, number);
-  if (error != std::errc() || stop != end) return std::nullopt;
-  text.remove_prefix(digits.size() + 1);
-  return number;
-}
-
-// An id may hold any character, so its size is told. A size that ends within a character finds no
-// semicolon there: what is read as an id is always UTF-8.
-absl::StatusOr<std::vector<RequestStamp>> Unpack(std::string_view what, std::string_view text) {
-  std::vector<RequestStamp> requests;
-  while (!text.empty()) {
-    const std::optional<std::uint64_t> version = TakeNumber(text);
-    const std::optional<std::uint64_t> size = version.has_value() ? TakeNumber(text) : std::nullopt;
-    if (!size.has_value() || *size >= text.size() || text[*size] != ';') {
-      return Damaged(what, "answered is not a list of requests");
-    }
-    if (requests.size() == kMaxRequestStamps) return Damaged(what, "answered is too long");
-    requests.push_back({std::string(text.substr(0, *size)), *version});
-    text.remove_prefix(*size + 1);
-  }
-  return requests;
-}
-
-std::string Pack(const std::vector<RequestStamp>& requests) {
-  std::string text;
-  for (auto stamp = requests.end() -
-                    static_cast<std::ptrdiff_t>(std::min(requests.size(), kMaxRequestStamps));
-       stamp != requests.end(); ++stamp) {
-    absl::StrAppend(&text, stamp->version, ",", stamp->id.size(), ",", stamp->id, ";");
-  }
-  return text;
-}
-
-absl::StatusOr<std::vector<RequestStamp>> ReadRequests(std::string_view what,
-                                                       const base::Json& document) {
+absl::StatusOr<RequestStamps> ReadRequests(std::string_view what, const base::Json& document) {
   const auto array = document.find(kRequests);
   if (HasMember(document, kAnswered)) {
     if (array != document.end()) return Damaged(what, "it has both answered and requests");
     const base::JsonString* text = base::FindString(document, kAnswered);
     if (text == nullptr) return Damaged(what, "answered is not a string");
-    return Unpack(what, *text);
+    absl::StatusOr<RequestStamps> requests = RequestStamps::Parse(*text);
+    if (!requests.ok()) return Damaged(what, Cat("answered ", requests.status().message()));
+    return requests;
   }
   if (array == document.end() || !array->is_array() || array->size() > kMaxRequestStamps) {
     return Damaged(what, "requests is missing, not an array, or too long");
   }
-  std::vector<RequestStamp> requests;
-  requests.reserve(array->size());
+  RequestStamps requests;
   const std::string part = Cat(what, " (requests)");
   for (const base::Json& value : *array) {
     if (!value.is_object()) return Damaged(part, "a request is not a JSON object");
-    ASSIGN_OR_RETURN(std::string id, ReadString(part, value, "id"));
+    ASSIGN_OR_RETURN(const std::string id, ReadString(part, value, "id"));
     ASSIGN_OR_RETURN(const std::uint64_t version, ReadNumber(part, value, "version"));
-    requests.push_back({std::move(id), version});
+    requests.Add(id, version);
   }
   return requests;
 }
@@ -263,23 +219,9 @@ absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
     ASSIGN_OR_RETURN(body[base::JsonString(list.name)], MarksJson(times));
   }
   if (!deleted_versions.empty()) body[kDeletedVersions] = deleted_versions;
-  body[kAnswered] = base::JsonText(Pack(requests));
+  body[kAnswered] = base::JsonText(requests.text());
   ASSIGN_OR_RETURN(const base::SecretBytes fields, record.ToText());
   return WriteDocument(kVersionSchema, body, RawPart{"record", fields.view()});
-}
-
-void VersionDoc::Stamp(std::string id, std::uint64_t version) {
-  requests.push_back({std::move(id), version});
-  if (requests.size() > kMaxRequestStamps) {
-    requests.erase(requests.begin(), requests.end() - kMaxRequestStamps);
-  }
-}
-
-std::optional<std::uint64_t> VersionDoc::AnswerTo(std::string_view id) const {
-  const auto at = std::find_if(requests.rbegin(), requests.rend(),
-                               [&](const RequestStamp& stamp) { return stamp.id == id; });
-  if (at == requests.rend()) return std::nullopt;
-  return at->version;
 }
 
 }  // namespace mek

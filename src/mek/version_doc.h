@@ -13,17 +13,11 @@
 #include "base/secret.h"
 #include "mek/lifecycle.h"
 #include "mek/record.h"
+#include "mek/request_stamps.h"
 
 namespace mek {
 
 inline constexpr std::uint64_t kVersionSchema = 1;
-inline constexpr std::size_t kMaxRequestStamps = 256;
-
-// Which version answered a request, for the host's replay of it.
-struct RequestStamp {
-  std::string id;
-  std::uint64_t version = 0;
-};
 
 // The stored document of one version: the whole record, and how it came to be. A value type that
 // owns all it holds; move-only because of the record.
@@ -33,10 +27,9 @@ struct RequestStamp {
 // below, "compromised", "destroyed" and "added":[{"kid":"…","time":"…"}], "deleted_versions":[3,4],
 // then "answered":"7,3,r-1;8,3,r-2;","sha256":"…"}
 //
-// "answered" is `requests`: of each the version, the bytes of the id, and the id. One string, since
-// an object for each of 256 would cost far more time than all else here. Documents from before it
-// have "requests":[{"id":"…","version":7}] instead, which is read but no longer written. A plugin
-// that doesn't know "answered" refuses the document as a newer one's.
+// "answered" is `requests`. Documents from before it have "requests":[{"id":"…","version":7}]
+// instead, which is read but no longer written. A plugin that doesn't know "answered" refuses the
+// document as a newer one's.
 struct VersionDoc {
   Record record;
   std::string operation = {};  // "rotate", "activate", …; not empty
@@ -59,7 +52,7 @@ struct VersionDoc {
   KeyMarks marks = {};
   // Versions that were deleted because they held a key that was destroyed. Ascending.
   std::vector<std::uint64_t> deleted_versions = {};
-  std::vector<RequestStamp> requests = {};  // oldest first; the last kMaxRequestStamps are stored
+  RequestStamps requests = {};
 
   // `what` names the entry in messages ("version 7"). DATA_LOSS if it is damaged, naming the part;
   // FAILED_PRECONDITION if another version of the plugin wrote it. No message shows a value.
@@ -67,11 +60,6 @@ struct VersionDoc {
   // INTERNAL if it couldn't be read back: text that is not UTF-8, a time outside the years 1 to
   // 9999, a staged kid that isn't in the record.
   absl::StatusOr<base::SecretBytes> Serialize() const;
-
-  // Notes that `id` was answered with `version`, and forgets the oldest beyond kMaxRequestStamps.
-  void Stamp(std::string id, std::uint64_t version);
-  // The version that answered `id`, if it is remembered.
-  std::optional<std::uint64_t> AnswerTo(std::string_view id) const;
 };
 
 }  // namespace mek

@@ -80,8 +80,8 @@ BENCHMARK(RotateRecord)->Apply(Sizes);
 mek::VersionDoc VersionOf(std::int64_t keys, std::int64_t requests) {
   mek::VersionDoc doc{.record = RecordOf(keys), .operation = "rotate", .created_time = kNow};
   for (std::int64_t i = 0; i < requests; ++i) {
-    doc.Stamp(absl::StrCat("0e2c7c9a-5f5b-4b6f-9d39-", absl::Dec(i, absl::kZeroPad12)),
-              static_cast<std::uint64_t>(i));
+    doc.requests.Add(absl::StrCat("0e2c7c9a-5f5b-4b6f-9d39-", absl::Dec(i, absl::kZeroPad12)),
+                     static_cast<std::uint64_t>(i));
   }
   return doc;
 }

@@ -74,8 +74,8 @@ absl::StatusOr<std::string> RewriteVersion(std::string_view text) {
       REQUIRE(doc->record.set(set).Find(*doc->staged_kid) != nullptr);
     }
   }
-  for (const mek::RequestStamp& stamp : doc->requests) {
-    REQUIRE(doc->AnswerTo(stamp.id).has_value());
+  for (const mek::RequestStamp& stamp : doc->requests.All()) {
+    REQUIRE(doc->requests.VersionOf(stamp.id).has_value());
   }
   const absl::StatusOr<base::SecretBytes> written = doc->Serialize();
   REQUIRE(written.ok());

@@ -1,8 +1,5 @@
 #include "sdk/framework/path.h"
 
-#include "absl/strings/str_split.h"
-#include "base/text.h"
-
 namespace openbao {
 namespace {
 
@@ -19,45 +16,59 @@ std::optional<Capture> ParseCapture(std::string_view segment) {
   return Capture{name, rest};
 }
 
-std::vector<std::string_view> Segments(std::string_view path) {
-  std::vector<std::string_view> segments;
-  for (absl::string_view segment : absl::StrSplit(base::ToAbsl(path), '/')) {
-    segments.push_back(base::ToStd(segment));
+// A path's segments, one after the other. "" has one, which is empty, and "a/" two.
+class Segments {
+ public:
+  explicit Segments(std::string_view path) : rest_(path) {}
+
+  std::optional<std::string_view> Next() {
+    if (!rest_.has_value()) return std::nullopt;
+    const std::string_view segment = rest_->substr(0, rest_->find('/'));
+    if (segment.size() == rest_->size()) {
+      rest_.reset();
+    } else {
+      rest_->remove_prefix(segment.size() + 1);
+    }
+    return segment;
   }
-  return segments;
-}
+
+ private:
+  std::optional<std::string_view> rest_;
+};
 
 }  // namespace
 
 std::optional<std::map<std::string, std::string>> MatchPath(std::string_view pattern,
                                                             std::string_view path) {
-  const std::vector<std::string_view> wanted = Segments(pattern);
-  const std::vector<std::string_view> given = Segments(path);
+  Segments wanted(pattern);
+  Segments given(path);
   std::map<std::string, std::string> captured;
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (i >= given.size()) return std::nullopt;
-    const std::optional<Capture> capture = ParseCapture(wanted[i]);
+  for (;;) {
+    const std::optional<std::string_view> want = wanted.Next();
+    const std::optional<std::string_view> segment = given.Next();
+    if (!want.has_value() && !segment.has_value()) return captured;
+    if (!want.has_value() || !segment.has_value()) return std::nullopt;
+    const std::optional<Capture> capture = ParseCapture(*want);
     if (!capture.has_value()) {
-      if (wanted[i] != given[i]) return std::nullopt;
+      if (*want != *segment) return std::nullopt;
       continue;
     }
-    if (given[i].empty()) return std::nullopt;
+    if (segment->empty()) return std::nullopt;
     if (capture->rest) {
       // The rest of the path begins where this segment does.
       captured.emplace(capture->name,
-                       path.substr(static_cast<std::size_t>(given[i].data() - path.data())));
+                       path.substr(static_cast<std::size_t>(segment->data() - path.data())));
       return captured;
     }
-    captured.emplace(capture->name, given[i]);
+    captured.emplace(capture->name, *segment);
   }
-  if (given.size() != wanted.size()) return std::nullopt;
-  return captured;
 }
 
 std::vector<std::string> CapturedNames(std::string_view pattern) {
   std::vector<std::string> names;
-  for (std::string_view segment : Segments(pattern)) {
-    if (const auto capture = ParseCapture(segment); capture.has_value())
+  Segments segments(pattern);
+  while (const std::optional<std::string_view> segment = segments.Next()) {
+    if (const auto capture = ParseCapture(*segment); capture.has_value())
       names.emplace_back(capture->name);
   }
   return names;

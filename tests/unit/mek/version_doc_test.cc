@@ -44,8 +44,8 @@ VersionDoc FullDoc() {
   doc.marks.destroyed = {{"gone", kNow + absl::Hours(2)}};
   doc.marks.added = {{std::string(kOldKid), kNow + absl::Hours(3)}};
   doc.deleted_versions = {4, 7};
-  doc.Stamp("r-1", 1);
-  doc.Stamp("r-2", 2);
+  doc.requests.Add("r-1", 1);
+  doc.requests.Add("r-2", 2);
   return doc;
 }
 
@@ -77,8 +77,8 @@ TEST(VersionDoc, SurvivesStorage) {
   EXPECT_EQ(doc->marks.destroyed, FullDoc().marks.destroyed);
   EXPECT_EQ(doc->marks.added, FullDoc().marks.added);
   EXPECT_EQ(doc->deleted_versions, (std::vector<std::uint64_t>{4, 7}));
-  EXPECT_EQ(doc->AnswerTo("r-1"), 1u);
-  EXPECT_EQ(doc->AnswerTo("r-2"), 2u);
+  EXPECT_EQ(doc->requests.VersionOf("r-1"), 1u);
+  EXPECT_EQ(doc->requests.VersionOf("r-2"), 2u);
   EXPECT_EQ(Text(*doc), Text(FullDoc()));
 }
 
@@ -112,17 +112,16 @@ TEST(VersionDoc, KeepsEveryGoodRecord) {
 TEST(VersionDoc, RemembersTheLast256Requests) {
   VersionDoc doc = FullDoc();
   doc.requests.clear();
-  for (std::uint64_t i = 0; i < 300; ++i) doc.Stamp(Cat("r", i), i);
+  for (std::uint64_t i = 0; i < 300; ++i) doc.requests.Add(Cat("r", i), i);
   EXPECT_EQ(doc.requests.size(), 256u);
-  EXPECT_EQ(doc.AnswerTo("r43"), std::nullopt);
-  EXPECT_EQ(doc.AnswerTo("r44"), 44u);
-  EXPECT_EQ(doc.AnswerTo("r299"), 299u);
+  EXPECT_EQ(doc.requests.VersionOf("r43"), std::nullopt);
+  EXPECT_EQ(doc.requests.VersionOf("r44"), 44u);
+  EXPECT_EQ(doc.requests.VersionOf("r299"), 299u);
 
-  doc.requests.insert(doc.requests.begin(), RequestStamp{"too old", 1});
   const VersionDoc read = *Parse(Text(doc));
   EXPECT_EQ(read.requests.size(), 256u);
-  EXPECT_EQ(read.requests.front().id, "r44");
-  EXPECT_EQ(read.requests.back().version, 299u);
+  EXPECT_EQ(read.requests.All().front().id, "r44");
+  EXPECT_EQ(read.requests.All().back().version, 299u);
 }
 
 TEST(VersionDoc, RefusesToWriteWhatItCouldNotReadBack) {
@@ -217,31 +216,33 @@ TEST(VersionDoc, HasItsRequestsInOneString) {
   VersionDoc doc = FullDoc();
   doc.requests.clear();
   EXPECT_THAT(Text(doc), HasSubstr(R"(,"answered":"","sha256":")"));
-  EXPECT_TRUE(Parse(Text(doc))->requests.empty());
+  EXPECT_EQ(Parse(Text(doc))->requests.size(), 0u);
 }
 
 TEST(VersionDoc, RemembersAnyIdAndVersion) {
+  const std::string long_id(2000, ',');
   const std::vector<RequestStamp> stamps = {{"", 0},
                                             {";", 1},
                                             {"7,3,r-1;", 2},
                                             {"\xc3\xa9;\n\"\\", 3},
                                             {"twice", 4},
                                             {"twice", 5},
-                                            {std::string("\0x", 2), 6},
-                                            {std::string(2000, ','), ~std::uint64_t{0}}};
+                                            {std::string_view("\0x", 2), 6},
+                                            {long_id, ~std::uint64_t{0}}};
   VersionDoc doc = FullDoc();
-  doc.requests = stamps;
+  doc.requests.clear();
+  for (const RequestStamp& stamp : stamps) doc.requests.Add(stamp.id, stamp.version);
   const absl::StatusOr<VersionDoc> read = Parse(Text(doc));
   ASSERT_THAT(read, IsOk());
   ASSERT_EQ(read->requests.size(), stamps.size());
   for (std::size_t i = 0; i < stamps.size(); ++i) {
-    EXPECT_EQ(read->requests[i].id, stamps[i].id) << i;
-    EXPECT_EQ(read->requests[i].version, stamps[i].version) << i;
+    EXPECT_EQ(read->requests.All()[i].id, stamps[i].id) << i;
+    EXPECT_EQ(read->requests.All()[i].version, stamps[i].version) << i;
   }
-  EXPECT_EQ(read->AnswerTo("twice"), 5u);
+  EXPECT_EQ(read->requests.VersionOf("twice"), 5u);
   EXPECT_EQ(Text(*read), Text(doc));
 
-  doc.Stamp("\xc3", 7);
+  doc.requests.Add("\xc3", 7);
   EXPECT_THAT(doc.Serialize().status(), StatusIs(absl::StatusCode::kInternal, HasSubstr("UTF-8")));
 }
 
@@ -289,8 +290,8 @@ TEST(VersionDoc, ReadsRequestsThatAreObjects) {
   const absl::StatusOr<VersionDoc> read =
       with(R"([{"id":"r-1","version":1},{"id":"r-2","version":2}])");
   ASSERT_THAT(read, IsOk());
-  EXPECT_EQ(read->AnswerTo("r-1"), 1u);
-  EXPECT_EQ(read->AnswerTo("r-2"), 2u);
+  EXPECT_EQ(read->requests.VersionOf("r-1"), 1u);
+  EXPECT_EQ(read->requests.VersionOf("r-2"), 2u);
   EXPECT_EQ(Text(*read), Text(FullDoc()));
   EXPECT_THAT(with("[]"), IsOk());
 
