@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "goplugin/flow_control.h"
 
 namespace goplugin {
 namespace {
@@ -82,8 +83,7 @@ BrokerService::BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentia
   arguments_.SetSslTargetNameOverride("localhost");
   arguments_.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments_.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
-  arguments_.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  arguments_.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 20);
+  for (const auto& [name, value] : kFlowControl) arguments_.SetInt(name, value);
   // The environment's proxies are not for us.
   arguments_.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // A retry is its caller's decision, and would cost a second copy of each request until it is

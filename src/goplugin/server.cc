@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "goplugin/flow_control.h"
 
 namespace goplugin {
 namespace {
@@ -48,8 +49,7 @@ absl::Status Server::Build(const ServeConfig& config, base::Logger* logger) {
   builder.SetSyncServerOption(ServerBuilder::SyncServerOption::MIN_POLLERS, config.min_pollers);
   builder.SetSyncServerOption(ServerBuilder::SyncServerOption::MAX_POLLERS, config.max_pollers);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 1 << 20);
+  for (const auto& [name, value] : kFlowControl) builder.AddChannelArgument(name, value);
   builder.RegisterService(&broker_);
   builder.RegisterService(&controller_);
   builder.RegisterService(&health_);

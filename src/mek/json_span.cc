@@ -91,12 +91,11 @@ bool FitsNested(const base::Json& value, int levels) {
       value, [&](const base::Json& inner) { return FitsNested(inner, levels - 1); });
 }
 
-std::vector<RawMember> Members(std::string_view text) {
-  std::vector<RawMember> members;
+absl::InlinedVector<RawMember, 8> Members(std::string_view text) {
+  absl::InlinedVector<RawMember, 8> members;
   Cursor cursor(text);
   cursor.SkipSpace();
   if (!cursor.Skip('{')) return members;
-  members.reserve(8);
   do {
     cursor.SkipSpace();
     const std::string_view name = SkipValue(cursor);
@@ -109,10 +108,16 @@ std::vector<RawMember> Members(std::string_view text) {
   return members;
 }
 
+bool IsNamed(const RawMember& member, std::string_view name) {
+  // Decoded it is not longer than raw, without its quotes.
+  if (member.name.size() < name.size() + 2) return false;
+  base::SecretBytes scratch;
+  return StringText(member.name, scratch) == name;
+}
+
 std::optional<std::string_view> FindMember(std::string_view text, std::string_view name) {
   for (const RawMember& member : Members(text)) {
-    base::SecretBytes scratch;
-    if (StringText(member.name, scratch) == name) return member.value;
+    if (IsNamed(member, name)) return member.value;
   }
   return std::nullopt;
 }

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "base/json.h"
 #include "base/secret.h"
 
@@ -28,11 +29,15 @@ struct RawMember {
   std::string_view value;
 };
 
-// The members of the object that `text` is; none if it is no object.
-std::vector<RawMember> Members(std::string_view text);
+// The members of the object that `text` is; none if it is no object. Those of a JWK take no memory
+// of their own.
+absl::InlinedVector<RawMember, 8> Members(std::string_view text);
 
-// The raw value of the member `name` of the object that `text` is. Names are compared decoded:
-// "k\u0065ys" is keys. nullopt if there is none or `text` is no object.
+// Names are compared decoded: "k\u0065ys" is keys.
+bool IsNamed(const RawMember& member, std::string_view name);
+
+// The raw value of the member `name` of the object that `text` is. nullopt if there is none or
+// `text` is no object.
 std::optional<std::string_view> FindMember(std::string_view text, std::string_view name);
 
 // The raw elements of the array that `text` is, without the whitespace around them.

@@ -2,7 +2,6 @@
 
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "base/base64.h"
@@ -40,8 +39,7 @@ class Reader {
 
   std::optional<std::string_view> Find(std::string_view name) const {
     for (const RawMember& member : members_) {
-      base::SecretBytes scratch;
-      if (StringText(member.name, scratch) == name) return member.value;
+      if (IsNamed(member, name)) return member.value;
     }
     return std::nullopt;
   }
@@ -68,7 +66,7 @@ class Reader {
   Set set_;
   std::size_t position_;
   std::string_view kid_;
-  std::vector<RawMember> members_;
+  absl::InlinedVector<RawMember, 8> members_;
 };
 
 }  // namespace

@@ -48,7 +48,7 @@ TEST(Members, AreWhatTheLibrarySeesInMutatedTexts) {
     ++accepted;
     if (!value->is_object()) continue;
     // And what the text is taken apart into is what the library sees.
-    const std::vector<RawMember> members = Members(text);
+    const auto members = Members(text);
     ASSERT_EQ(members.size(), value->size()) << text;
     for (const RawMember& member : members) {
       base::SecretBytes scratch;
