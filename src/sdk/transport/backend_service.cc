@@ -116,8 +116,8 @@ grpc::Status BackendService::Setup(grpc::ServerContext* context, const pb::Setup
                   {{"error", std::string(channel.status().message())}});
     return {grpc::StatusCode::UNAVAILABLE, std::string(channel.status().message())};
   }
-  // Connects while the host sets the mount up, so that its first request need not wait for TLS.
-  (*channel)->GetState(/*try_to_connect=*/true);
+  // It connects when it is first used: a TLS handshake costs both processes more than all else that
+  // setting a mount up takes, and a server that unseals sets all its mounts up one after the other.
   auto instance = std::make_shared<Instance>(*channel);
   BackendConfig config;
   config.logger = &logger_;
