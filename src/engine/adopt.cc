@@ -178,7 +178,8 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
     return kv.Rewrite(storage, there->number, document);
   }
   // This very request came so far before.
-  if (!request.id.empty() && there->doc.requests.VersionOf(request.id).has_value()) return absl::OkStatus();
+  if (!request.id.empty() && there->doc.requests.VersionOf(request.id).has_value())
+    return absl::OkStatus();
   if (move.take == Move::Take::kNeither) return DifferentRecords(*here, *there);
   RETURN_IF_ERROR(mek::CheckNoConflict(there->doc.record, here->doc.record));
   ASSIGN_OR_RETURN(const mek::VersionDoc doc, Joined(mount, request, move, here, there, warnings));

@@ -166,7 +166,7 @@ absl::StatusOr<std::set<std::string>> FinishHeld(Mount& mount, openbao::Storage&
   if (kids.empty()) return kids;
   // What of our writes is settled gives up its copies of the key.
   RETURN_IF_ERROR(mount.records().CatchUp(storage));
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
+  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().StoredLive(storage));
   ASSIGN_OR_RETURN(const bool may_come, mount.records().HasOpenWrites(storage));
   std::set<std::string> left;
   for (const std::string& kid : kids) {

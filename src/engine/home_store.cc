@@ -211,6 +211,12 @@ absl::StatusOr<std::optional<Version>> HomeStore::Live(openbao::Storage& storage
   return store->Live(storage);
 }
 
+absl::StatusOr<std::optional<Version>> HomeStore::StoredLive(openbao::Storage& storage) {
+  std::shared_ptr<const Home> home;
+  ASSIGN_OR_RETURN(RecordStore* const store, Store(storage, home));
+  return store->StoredLive(storage);
+}
+
 absl::StatusOr<std::optional<Version>> HomeStore::Get(openbao::Storage& storage,
                                                       std::uint64_t number) {
   std::shared_ptr<const Home> home;

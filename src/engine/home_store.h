@@ -73,6 +73,7 @@ class HomeStore final : public RecordStore {
   absl::StatusOr<bool> HasOpenWrites(openbao::Storage& storage);
 
   absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
+  absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                              std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;

@@ -327,13 +327,12 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
   ASSIGN_OR_RETURN(const Config config, config_.Get(storage));
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, records_.List(storage));
   if (numbers.size() <= config.max_versions) return absl::OkStatus();
-  // From storage, where Live may answer from memory: what goes must be kept by what is stored.
-  ASSIGN_OR_RETURN(const std::optional<Version> live, records_.Get(storage, numbers.back()));
+  ASSIGN_OR_RETURN(const std::optional<Version> live, records_.StoredLive(storage));
   if (!live.has_value()) return absl::OkStatus();
   const std::size_t surplus =
       std::min(numbers.size() - static_cast<std::size_t>(config.max_versions),
                static_cast<std::size_t>(limit));
-  for (std::size_t i = 0; i < surplus; ++i) {
+  for (std::size_t i = 0; i < surplus && numbers[i] != live->number; ++i) {
     // A version that can't be read is not known to hold nothing of its own, so it stays, and with
     // it those after it: there are no gaps.
     ASSIGN_OR_RETURN(const std::optional<Version> old, records_.Get(storage, numbers[i]));

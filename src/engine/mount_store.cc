@@ -30,6 +30,11 @@ absl::StatusOr<Version> Parse(std::uint64_t number, std::string_view document) {
   return Version{number, std::move(doc)};
 }
 
+absl::Status Missing(std::uint64_t live) {
+  return absl::DataLossError(
+      base::Cat("version ", live, ", the live one, is missing from storage"));
+}
+
 bool IsMarkDigit(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); }
 
 }  // namespace
@@ -118,14 +123,31 @@ absl::StatusOr<std::optional<Version>> MountStore::Live(openbao::Storage& storag
                    storage.Get(KeyOf(*known, known->live)));
   if (!entry.has_value()) {
     Invalidate();
-    return absl::DataLossError(
-        base::Cat("version ", known->live, ", the live one, is missing from storage"));
+    return Missing(known->live);
   }
   ASSIGN_OR_RETURN(Version version, Parse(known->live, entry->view()));
   if (!known_.allowed()) return version;
   auto seen = std::make_shared<Known>(*known);
   seen->document = base::SealedBytes::Seal(entry->view());
   known_.Offer(moment, std::move(seen));
+  return version;
+}
+
+absl::StatusOr<std::optional<Version>> MountStore::StoredLive(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
+  if (known->live == 0) return std::nullopt;
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry,
+                   storage.Get(KeyOf(*known, known->live)));
+  if (!entry.has_value()) return Missing(known->live);
+  ASSIGN_OR_RETURN(Version version, Parse(known->live, entry->view()));
+  if (known->document.has_value()) {
+    const std::optional<base::SecretBytes> document = known->document->Open();
+    if (document.has_value() && !(*document == *entry)) {
+      return absl::DataLossError(base::Cat("version ", known->live,
+                                           ", the live one, was changed in storage since it was "
+                                           "written or read here"));
+    }
+  }
   return version;
 }
 
@@ -182,19 +204,22 @@ absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
   // it. With no answer the write may still be under way, and only the same document may be written
   // there.
   const bool ended = !absl::IsUnavailable(put);
-  {
-    absl::MutexLock settling(&settling_);
-    unsettled_ = Unsettled{number, mark, document.Clone(), ended};
-    has_unsettled_ = true;
-    known_.Forget();
-  }
-  const absl::StatusOr<bool> landed = Settle(storage);
+  // Held until it is settled: what a reader finds out would not be told here.
+  absl::MutexLock settling(&settling_);
+  unsettled_ = Unsettled{number, mark, document.Clone(), ended};
+  has_unsettled_ = true;
+  known_.Forget();
+  const absl::StatusOr<bool> landed = SettleHeld(storage);
   if (!landed.ok()) return MaybeWritten(number, "", put);
   return *landed ? absl::OkStatus() : put;
 }
 
 absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
   absl::MutexLock settling(&settling_);
+  return SettleHeld(storage);
+}
+
+absl::StatusOr<bool> MountStore::SettleHeld(openbao::Storage& storage) {
   if (!unsettled_.has_value()) return false;
   const std::string key = Key(unsettled_->number, unsettled_->mark);
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(key));
@@ -216,14 +241,17 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
 absl::Status MountStore::Rewrite(openbao::Storage& storage, std::uint64_t number,
                                  const base::SecretBytes& document) {
   ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
-  return storage.Put(KeyOf(*known, number), document);
+  absl::Status put = storage.Put(KeyOf(*known, number), document);
+  // The newest, where the record lives elsewhere. Whatever came of the Put.
+  if (number == known->live) known_.Forget();
+  return put;
 }
 
 absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) {
   ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
   absl::Status deleted = storage.Delete(KeyOf(*known, number));
   // What stood behind it, if anything did, is now the version of that number, and is judged anew.
-  if (known->marks.contains(number)) known_.Forget();
+  if (known->marks.contains(number) || number == known->live) known_.Forget();
   return deleted;
 }
 

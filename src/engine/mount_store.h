@@ -35,6 +35,7 @@ class MountStore final : public RecordStore {
   void MayRemember() { known_.Allow(); }
 
   absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
+  absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                              std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
@@ -83,6 +84,8 @@ class MountStore final : public RecordStore {
   void Written(std::uint64_t number, const std::string& mark, const base::SecretBytes& document);
   // Finds out what became of an unsettled append, if there is one: whether it is in storage now.
   absl::StatusOr<bool> Settle(openbao::Storage& storage);
+  absl::StatusOr<bool> SettleHeld(openbao::Storage& storage)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(settling_);
 
   base::Clock& clock_;
   std::atomic<bool> has_written_ = false;

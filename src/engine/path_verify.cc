@@ -105,6 +105,17 @@ Stored CheckVersions(Mount& mount, openbao::Storage& storage,
   return stored;
 }
 
+// What readers get is also stored. Where it isn't, no process but this one has it.
+Finding CheckStored(Mount& mount, openbao::Storage& storage) {
+  constexpr char kCheck[] = "storage.live_version";
+  const absl::StatusOr<std::optional<Version>> stored = mount.records().StoredLive(storage);
+  if (stored.ok()) return Ok(kCheck, "the live version is stored as readers get it");
+  return {kCheck, Finding::Level::kFail,
+          Cat(stored.status().message(),
+              ". The plugin's process still has it whole: write rotate before the plugin or "
+              "the server starts anew, and the next version is whole again")};
+}
+
 // Every archived key can be read and used.
 Finding CheckArchive(Mount& mount, openbao::Storage& storage,
                      std::vector<mek::ArchivedKey>& archived) {
@@ -269,6 +280,7 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   Stored stored = CheckVersions(
       mount, storage, has_record ? (*live)->doc.deleted_versions : std::vector<std::uint64_t>());
   for (Finding& finding : stored.findings) findings.push_back(std::move(finding));
+  if (has_record) findings.push_back(CheckStored(mount, storage));
   std::vector<mek::ArchivedKey> archived;
   findings.push_back(CheckArchive(mount, storage, archived));
   findings.push_back(CheckSettings(mount, storage, has_record ? &(*live)->doc : nullptr));

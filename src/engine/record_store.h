@@ -52,6 +52,11 @@ class RecordStore : public VersionLog {
  public:
   // The live version; nullopt before the first.
   virtual absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) = 0;
+  // The same, as it is stored, where Live may answer from memory: for what is deleted because
+  // others hold the keys. DATA_LOSS also if it isn't what Live answers.
+  virtual absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) {
+    return Live(storage);
+  }
   // Makes `document` (VersionDoc::Serialize) the live version, after version `live` (0: the first).
   // One write: afterwards the live version is the old one or this one. After an error it may be
   // either; the store remembers what it tried and settles it by reading before anything else is

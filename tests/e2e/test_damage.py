@@ -38,7 +38,7 @@ class Storage:
     def put(self, key: str, value: bytes) -> None:
         self._server.http("POST", f"{self._prefix}/{key}", {
             "value": base64.b64encode(value).decode(), "encoding": "base64"}).ok()
-        # The engine may remember the last version's number: it is told by none of this.
+        # The engine may remember the last version: it is told by none of this.
         self._server.http("POST", "sys/plugins/reload/backend", {"mounts": [self._mount]}).ok()
 
     def content(self) -> dict[str, bytes]:

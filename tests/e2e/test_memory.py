@@ -4,6 +4,8 @@ operation. Nothing may be left: raw, as base64url, or inside the base64 of a fie
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import pathlib
 import threading
 import time
@@ -19,6 +21,7 @@ from mek import Mek
 BOOTSTRAPPED = records.SAMPLES["good_bootstrapped"].data
 SIXTY = records.SAMPLES["good_sixty_keys"].data
 NOTHING = dict.fromkeys(memory.FORMS, 0)
+MEMFD_SECRET = 447  # the system call, on every architecture
 # The reply is on its way before gRPC has freed the call; then nothing moves any more.
 QUIET_WITHIN = 2  # seconds
 
@@ -97,6 +100,18 @@ def test_no_key_is_left_by_an_operation(server: Server) -> None:
     mek.list("versions").ok()
     watch.look("status and list")
     watch.look_outside()
+
+
+def test_the_sealing_key_lies_where_nobody_else_reads(server: Server) -> None:
+    """Where the kernel has memfd_secret(2). The search shows that the page can't be read."""
+    probe = ctypes.CDLL(None).syscall(MEMFD_SECRET, 0)
+    if probe >= 0:
+        os.close(probe)
+    Mek(server).write("init").ok()
+    Mek(server).record()
+    (pid,) = server.plugin_pids()
+    pages = [name for *_, name in memory.mappings(pid) if name.startswith("/secretmem")]
+    assert len(pages) == (1 if probe >= 0 else 0)
 
 
 def test_no_key_is_left_by_a_large_record(server: Server) -> None:

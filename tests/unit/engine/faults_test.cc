@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,11 @@
 namespace testing_support {
 namespace {
 
+using base::Cat;
 using base::Json;
+using base::JsonText;
 using openbao::Operation;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr char kData[] = "data/encryption/keys/stored_data";
@@ -328,28 +332,91 @@ TEST(Faults, ADamagedLiveVersionClosesTheMountAndIsNotOverwritten) {
   EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
 }
 
+// What holds keys.
+std::map<std::string, std::string> Kept(TestMount& mount) {
+  std::map<std::string, std::string> kept;
+  for (const auto& [key, value] : mount.storage().content()) {
+    if (key.starts_with("versions/") || key.starts_with("archive/")) kept.emplace(key, value);
+  }
+  return kept;
+}
+
 // The process that wrote it, or has read it, has it whole in memory.
 TEST(Faults, DamageToTheLiveVersionUnderARunningProcessIsToldByVerifyAndHealedByTheNextVersion) {
+  const struct {
+    const char* name;
+    std::function<void(FakeStorage&)> act;
+    const char* message;
+  } kDamages[] = {{"damaged", [](FakeStorage& storage) { storage.Set("versions/0000000004", "x"); },
+                   "version 4 is damaged"},
+                  {"gone", [](FakeStorage& storage) { storage.Erase("versions/0000000004"); },
+                   "version 4, the live one, is missing"},
+                  {"another",
+                   [](FakeStorage& storage) {
+                     storage.Set("versions/0000000004",
+                                 storage.content().at("versions/0000000003"));
+                   },
+                   "version 4, the live one, was changed"},
+                  {"all gone",
+                   [](FakeStorage& storage) {
+                     for (const auto& [key, value] : storage.content()) {
+                       if (key.starts_with("versions/")) storage.Erase(key);
+                     }
+                   },
+                   "version 4, the live one, is missing"}};
+  for (const auto& damage : kDamages) {
+    SCOPED_TRACE(damage.name);
+    TestMount mount;
+    Prepare(mount);
+    ASSERT_THAT(mount.Write("config", Json{{"max_versions", 2}}), IsOk());
+    const Json record = mount.Record();
+    EXPECT_EQ(mount.Read("verify")->at("storage.live_version"),
+              "ok: the live version is stored as readers get it");
+    damage.act(mount.storage());
+    const auto damaged = Kept(mount);
+
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(mount.Record(), record);
+      const auto verify = mount.Read("verify");
+      EXPECT_EQ(verify->at("result"), "fail");
+      EXPECT_THAT(verify->at("storage.live_version").dump(),
+                  AllOf(HasSubstr(damage.message), HasSubstr("write rotate before")));
+    }
+    // Nothing that the version was to keep is deleted.
+    if (damaged.contains("versions/0000000003")) {
+      EXPECT_THAT(mount.Tick(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(damage.message)));
+    }
+    EXPECT_TRUE(Kept(mount) == damaged);
+
+    EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
+    EXPECT_THAT(mount.Read("verify")->at("storage.live_version").dump(), HasSubstr("ok: "));
+    mount.Restart();
+    const Json rotated = mount.Record();
+    EXPECT_NE(rotated.at("current_kid"), record.at("current_kid"));
+    const auto keys = mount.Call(openbao::Operation::kList, "keys");
+    EXPECT_THAT((*keys)->data.dump(), HasSubstr(record.at("current_kid").dump()));
+  }
+}
+
+// The version that says "destroyed" must be stored before other copies of the key go.
+TEST(Faults, AKeyIsNotDestroyedFurtherOnceTheVersionThatSaysSoIsDamaged) {
   TestMount mount;
   Prepare(mount);
-  ASSERT_THAT(mount.Write("config", Json{{"max_versions", 2}}), IsOk());
-  const Json record = mount.Record();
-  mount.storage().Set("versions/0000000004", "damaged");
-  EXPECT_EQ(mount.Record(), record);
-  const auto verify = mount.Read("verify");
-  EXPECT_EQ(verify->at("result"), "fail");
-  EXPECT_THAT(verify->dump(), HasSubstr("version 4"));
-  // Nothing that a damaged version was to keep is deleted.
-  EXPECT_THAT(mount.Tick(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 4")));
-  EXPECT_EQ(mount.storage().content().count("versions/0000000001-0006651728988000"), 1u);
+  const std::string kid(mount.Record().at("current_kid").get_ref<const base::JsonString&>());
+  ASSERT_THAT(mount.Write("rotate"), IsOk());
+  mount.storage().set_plan([](const FakeStorage::Call& call) {
+    return call.name == "delete" && call.key == "versions/0000000004" ? Fault::kErrorBefore
+                                                                      : Fault::kNone;
+  });
+  ASSERT_THAT(mount.Write(Cat("destroy-key/", kid), Json{{"confirm", JsonText(kid)}}), IsOk());
+  mount.storage().set_plan(nullptr);
+  ASSERT_EQ(mount.storage().content().count("destroying"), 1u);
 
-  EXPECT_EQ(mount.Write("rotate")->at("version"), 5u);
-  EXPECT_EQ(mount.storage().content().at("versions/0000000004"), "damaged");
-  mount.Restart();
-  const Json rotated = mount.Record();
-  EXPECT_NE(rotated.at("current_kid"), record.at("current_kid"));
-  const auto keys = mount.Call(openbao::Operation::kList, "keys");
-  EXPECT_THAT((*keys)->data.dump(), HasSubstr(record.at("current_kid").dump()));
+  mount.storage().Set("versions/0000000006", "x");
+  const auto damaged = Kept(mount);
+  EXPECT_THAT(mount.Tick(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 6 is damaged")));
+  EXPECT_TRUE(Kept(mount) == damaged);
 }
 
 TEST(Faults, ANewerSchemaIsRefusedAndLeftUntouched) {

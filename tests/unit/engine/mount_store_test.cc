@@ -193,12 +193,29 @@ TEST_F(MountStoreTest, AnInvalidationMakesItLookAgain) {
   EXPECT_EQ(LiveReason(), "elsewhere");
 }
 
-TEST_F(MountStoreTest, ALiveVersionThatVanishedIsAnError) {
+TEST_F(MountStoreTest, ALiveVersionThatVanishedIsRememberedUntilAllIsForgotten) {
   ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
   EXPECT_EQ(LiveReason(), "one");
   storage_.Erase(kFirst);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(store_.StoredLive(storage_),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 1, the live one, is m")));
+    EXPECT_EQ(LiveReason(), "one");
+  }
   store_.Invalidate();
   EXPECT_THAT(store_.Live(storage_), IsOkAndHolds(::testing::Eq(std::nullopt)));
+  EXPECT_THAT(store_.StoredLive(storage_), IsOkAndHolds(::testing::Eq(std::nullopt)));
+}
+
+TEST_F(MountStoreTest, ALiveVersionThatWasChangedInStorageIsAnErrorWhereStorageIsAsked) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  EXPECT_EQ((*store_.StoredLive(storage_))->doc.reason, "one");
+  storage_.Set(kFirst, Document("other").view());
+  EXPECT_THAT(store_.StoredLive(storage_),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("was changed in storage")));
+  store_.Invalidate();
+  EXPECT_EQ((*store_.StoredLive(storage_))->doc.reason, "other");
 }
 
 // Listed, and gone when it is read.
@@ -239,6 +256,22 @@ TEST_F(MountStoreTest, WhereNothingIsRememberedEachReadAsksStorage) {
   EXPECT_EQ((*standby.Live(storage_))->doc.reason, "one");
   storage_.Set("versions/0000000002", Document("two").view());
   EXPECT_EQ((*standby.Live(storage_))->doc.reason, "two");
+}
+
+// Done to the newest one where the record lives elsewhere, and a key of it is destroyed.
+TEST_F(MountStoreTest, WhatTakesThePlaceOfTheNewestVersionIsWhatIsRead) {
+  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  ASSERT_THAT(store_.Rewrite(storage_, 1, Document("wiped")), IsOk());
+  EXPECT_EQ(LiveReason(), "wiped");
+  storage_.set_plan(Next({Fault::kErrorAfter}));
+  EXPECT_FALSE(store_.Rewrite(storage_, 1, Document("wiped twice")).ok());
+  EXPECT_EQ(LiveReason(), "wiped twice");
+
+  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  EXPECT_EQ(LiveReason(), "two");
+  ASSERT_THAT(store_.Prune(storage_, 2), IsOk());
+  EXPECT_EQ(LiveReason(), "wiped twice");
 }
 
 // A read that began before a write ends after it: what it has seen is not remembered.
