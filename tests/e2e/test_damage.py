@@ -41,6 +41,10 @@ class Storage:
         # The engine may remember the last version: it is told by none of this.
         self._server.http("POST", "sys/plugins/reload/backend", {"mounts": [self._mount]}).ok()
 
+    def delete(self, key: str) -> None:
+        """Without a word to the engine."""
+        self._server.http("DELETE", f"{self._prefix}/{key}").ok()
+
     def content(self) -> dict[str, bytes]:
         found = {}
         for name in self.list():
@@ -125,6 +129,21 @@ def test_a_damaged_live_version_is_neither_used_nor_overwritten(mek: Mek, damage
     assert mek.record() == BOOTSTRAPPED
     assert mek.write("rotate").ok().data["version"] == 3
     assert mek.read("verify").ok().data["result"] in ("ok", "warn")
+
+
+def test_a_live_version_lost_under_the_running_process_is_told_and_made_whole_by_a_rotation(mek: Mek) -> None:
+    """The process has it in memory, and is the only one that has."""
+    storage = Storage(mek)
+    storage.delete(LIVE)
+    assert mek.record() == BOOTSTRAPPED
+    verified = mek.read("verify").ok().data
+    assert verified["result"] == "fail"
+    assert verified["storage.live_version"].startswith("fail: version 2, the live one, is missing from storage")
+    assert "write rotate before" in verified["storage.live_version"]
+    assert mek.write("rotate").ok().data["version"] == 3
+    assert mek.read("verify").ok().data["storage.live_version"].startswith("ok: ")
+    mek.server.restart()
+    assert records.keys_of(mek.record(), "keys")[1:] == records.keys_of(BOOTSTRAPPED, "keys")
 
 
 def test_a_newer_plugins_version_stops_an_older_one(mek: Mek) -> None:
