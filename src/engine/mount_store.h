@@ -21,8 +21,8 @@ namespace engine {
 
 // The record in the mount's own storage: one entry "versions/NNNNNNNNNN" a version, so that a
 // change is one Put, which any storage makes atomic. What is where is remembered once MayRemember()
-// was called: only where this process is the one writer. So is the live version, sealed: what
-// stands under a number is never changed, so it is as true as the number (ADR 0010).
+// was called: only where this process is the one writer. So is the live version, sealed: it is as
+// true as the number, since nobody else changes what stands under it (ADR 0010).
 //
 // The first version that an object of this class writes is "versions/NNNNNNNNNN-MARK", and of two
 // entries for one number the one with the later mark counts, one without a mark least. So what an
