@@ -61,7 +61,7 @@ const std::uint8_t* Key() {
   return key;
 }
 
-// Fetched once: Cipher() is looked up anew at each use.
+// Fetched once: what EVP_aes_256_gcm() names is looked up anew at each use.
 const EVP_CIPHER* Cipher() {
   static const EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr);
   return cipher;
