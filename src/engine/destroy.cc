@@ -148,8 +148,6 @@ absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
       first.Update(WipeVersion(*log, storage, number, kid, leaves_number));
     }
   }
-  // A version of the other home that went may have been its newest.
-  mount.records().mount().Invalidate();
   // What stands behind versions that count (ADR 0002), and writes to a KV secret that nobody waits
   // for any more, as the record has come home since. (In the KV secret as home these are settled
   // before, or were made without the key.)

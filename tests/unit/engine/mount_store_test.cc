@@ -241,15 +241,6 @@ TEST_F(MountStoreTest, TheLiveVersionIsRememberedOnceItWasReadOrWritten) {
   EXPECT_EQ(LiveReason(), "two");
 }
 
-TEST_F(MountStoreTest, TheLiveVersionIsForgottenWithWhatElseIsRemembered) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
-  EXPECT_EQ(LiveReason(), "one");
-  storage_.Set("versions/0000000002", Document("another hand's").view());
-  EXPECT_EQ(LiveReason(), "one");
-  store_.Invalidate();
-  EXPECT_EQ(LiveReason(), "another hand's");
-}
-
 TEST_F(MountStoreTest, WhereNothingIsRememberedEachReadAsksStorage) {
   MountStore standby(clock_);
   storage_.Set("versions/0000000001", Document("one").view());
