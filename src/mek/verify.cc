@@ -1,14 +1,11 @@
 #include "mek/verify.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <utility>
 
+#include "base/aes_gcm.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "mek/jwk.h"
@@ -22,13 +19,6 @@ namespace {
 using base::Cat;
 
 using Level = Finding::Level;
-
-constexpr int kIvSize = 12;
-constexpr int kTagSize = 16;
-
-struct CipherDeleter {
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-};
 
 // Collects the lines. Each check ends in exactly one of the calls.
 class Report {
@@ -100,33 +90,15 @@ std::string Independence(const Record& record) {
 
 }  // namespace
 
-// The nonce is constant, and may be: what
-// was sealed never leaves this function.
 bool SealsAndOpens(const base::SecretBytes& key) {
+  static_assert(kKeySize == base::kAes256KeySize);
   constexpr std::string_view kPlain = "openbao-plugin-secrets-mek verify";
-  constexpr std::array<std::uint8_t, kIvSize> kIv{};
-  const auto* plain = reinterpret_cast<const std::uint8_t*>(kPlain.data());
-  const auto size = static_cast<int>(kPlain.size());
-  std::array<std::uint8_t, kPlain.size()> sealed{};
-  std::array<std::uint8_t, kPlain.size()> opened{};
-  std::array<std::uint8_t, kTagSize> tag{};
-  int written = 0;
-
-  const std::unique_ptr<EVP_CIPHER_CTX, CipherDeleter> seal(EVP_CIPHER_CTX_new());
-  const std::unique_ptr<EVP_CIPHER_CTX, CipherDeleter> open(EVP_CIPHER_CTX_new());
-  return key.size() == kKeySize && seal != nullptr && open != nullptr &&
-         EVP_EncryptInit_ex(seal.get(), EVP_aes_256_gcm(), nullptr, key.span().data(),
-                            kIv.data()) == 1 &&
-         EVP_EncryptUpdate(seal.get(), sealed.data(), &written, plain, size) == 1 &&
-         written == size && EVP_EncryptFinal_ex(seal.get(), sealed.data() + size, &written) == 1 &&
-         EVP_CIPHER_CTX_ctrl(seal.get(), EVP_CTRL_GCM_GET_TAG, kTagSize, tag.data()) == 1 &&
-         EVP_DecryptInit_ex(open.get(), EVP_aes_256_gcm(), nullptr, key.span().data(),
-                            kIv.data()) == 1 &&
-         EVP_DecryptUpdate(open.get(), opened.data(), &written, sealed.data(), size) == 1 &&
-         written == size &&
-         EVP_CIPHER_CTX_ctrl(open.get(), EVP_CTRL_GCM_SET_TAG, kTagSize, tag.data()) == 1 &&
-         EVP_DecryptFinal_ex(open.get(), opened.data() + size, &written) == 1 &&
-         std::equal(opened.begin(), opened.end(), plain);
+  if (key.size() != kKeySize) return false;
+  const base::Aes256Key aes(key.span());
+  const std::optional<std::vector<std::uint8_t>> sealed = base::SealAesGcm(aes, kPlain);
+  if (!sealed.has_value()) return false;
+  const std::optional<base::SecretBytes> opened = base::OpenAesGcm(aes, *sealed);
+  return opened.has_value() && opened->view() == kPlain;
 }
 
 std::string_view LevelName(Finding::Level level) {
