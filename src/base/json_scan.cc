@@ -1,14 +1,27 @@
 #include "base/json_scan.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "base/json.h"
 
 namespace base {
 namespace {
+
+constexpr std::size_t kBlock = 16;
+
+constexpr bool IsPlain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
+
+// Judges all of them whatever the first ones are, so that the compiler makes vectors of it.
+bool IsPlainBlock(const char* block) {
+  unsigned char bad = 0;
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    const auto c = static_cast<unsigned char>(block[i]);
+    bad |= static_cast<unsigned char>(c < ' ') | static_cast<unsigned char>(c > '~') |
+           static_cast<unsigned char>(c == '"') | static_cast<unsigned char>(c == '\\');
+  }
+  return bad == 0;
+}
 
 class Scanner {
  public:
@@ -30,7 +43,7 @@ class Scanner {
     return true;
   }
   void SkipSpace() {
-    while (Peek() == ' ' || Peek() == '\t' || Peek() == '\n' || Peek() == '\r') Skip(Peek());
+    while (IsJsonSpace(Peek())) Skip(Peek());
   }
   bool Word(std::string_view word) {
     if (!rest_.starts_with(word)) return false;
@@ -135,20 +148,8 @@ bool IsPlainJson(std::string_view text, int max_depth) {
 
 std::size_t PlainPrefix(std::string_view text) {
   std::size_t at = 0;
-  for (; at + sizeof(std::uint64_t) <= text.size(); at += sizeof(std::uint64_t)) {
-    // Eight bytes at once: a byte is 0 in `v` just if some high bit is set in (v - kOnes) & ~v.
-    constexpr std::uint64_t kOnes = 0x0101010101010101;
-    std::uint64_t bytes = 0;
-    std::memcpy(&bytes, text.data() + at, sizeof bytes);
-    const auto has = [&](char c) {
-      const std::uint64_t v = bytes ^ (kOnes * static_cast<std::uint8_t>(c));
-      return (v - kOnes) & ~v;
-    };
-    const std::uint64_t below_space = (bytes - kOnes * ' ') & ~bytes;
-    if (((below_space | bytes | has('"') | has('\\') | has('\x7f')) & (kOnes << 7)) != 0) break;
-  }
-  const auto plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
-  while (at < text.size() && plain(text[at])) ++at;
+  while (at + kBlock <= text.size() && IsPlainBlock(text.data() + at)) at += kBlock;
+  while (at < text.size() && IsPlain(text[at])) ++at;
   return at;
 }
 

@@ -7,6 +7,9 @@
 
 namespace base {
 
+// RFC 8259, section 2.
+constexpr bool IsJsonSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
 // How many bytes at the start of `text` stand for themselves in a JSON string: printable ASCII but
 // quotes and backslashes.
 std::size_t PlainPrefix(std::string_view text);

@@ -10,7 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 namespace base {
 
@@ -35,6 +35,12 @@ struct WipingAllocator {
   }
 };
 
+// Frees a block of WipingAllocator<char>.
+struct WipingDelete {
+  std::size_t capacity = 0;
+  void operator()(char* block) const { WipingAllocator<char>().deallocate(block, capacity); }
+};
+
 // The string type inside base::Json. Short strings sit inline in their owner, which the owner's own
 // WipingAllocator wipes; so use it only inside wiped containers, and SecretBytes everywhere else.
 using JsonString = std::basic_string<char, std::char_traits<char>, WipingAllocator<char>>;
@@ -44,29 +50,36 @@ using JsonString = std::basic_string<char, std::char_traits<char>, WipingAllocat
 class SecretBytes {
  public:
   SecretBytes() = default;
-  explicit SecretBytes(std::size_t size) : bytes_(size) {}
-  explicit SecretBytes(std::string_view copied) : bytes_(copied.begin(), copied.end()) {}
-  SecretBytes(SecretBytes&&) = default;
-  SecretBytes& operator=(SecretBytes&&) = default;
+  explicit SecretBytes(std::size_t size);  // of zeros
+  explicit SecretBytes(std::string_view copied) { Append(copied); }
+  SecretBytes(SecretBytes&& other) noexcept
+      : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
+  SecretBytes& operator=(SecretBytes&& other) noexcept {
+    bytes_ = std::move(other.bytes_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
   SecretBytes(const SecretBytes&) = delete;
   SecretBytes& operator=(const SecretBytes&) = delete;
   ~SecretBytes() = default;
 
   SecretBytes Clone() const { return SecretBytes(view()); }
 
-  std::size_t size() const { return bytes_.size(); }
-  bool empty() const { return bytes_.empty(); }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
   // Valid until this object is changed, moved from or destroyed.
-  std::string_view view() const { return {bytes_.data(), bytes_.size()}; }
+  std::string_view view() const { return {bytes_.get(), size_}; }
   std::span<std::uint8_t> mutable_span() {
-    return {reinterpret_cast<std::uint8_t*>(bytes_.data()), bytes_.size()};
+    return {reinterpret_cast<std::uint8_t*>(bytes_.get()), size_};
   }
   std::span<const std::uint8_t> span() const {
-    return {reinterpret_cast<const std::uint8_t*>(bytes_.data()), bytes_.size()};
+    return {reinterpret_cast<const std::uint8_t*>(bytes_.get()), size_};
   }
 
-  void Append(std::string_view more) { bytes_.insert(bytes_.end(), more.begin(), more.end()); }
-  void Reserve(std::size_t size) { bytes_.reserve(size); }
+  // `more` may be a part of this object.
+  void Append(std::string_view more);
+  // Room for `size` bytes in all.
+  void Reserve(std::size_t size);
   // Shortens to `size` bytes and wipes what is cut off.
   void Truncate(std::size_t size);
 
@@ -74,7 +87,15 @@ class SecretBytes {
   friend bool operator==(const SecretBytes& a, const SecretBytes& b);
 
  private:
-  std::vector<char, WipingAllocator<char>> bytes_;
+  // Not a std::vector, which copies byte by byte for an allocator that is not its own.
+  using Block = std::unique_ptr<char[], WipingDelete>;
+
+  std::size_t capacity() const { return bytes_ == nullptr ? 0 : bytes_.get_deleter().capacity; }
+  // Moves to a new block and returns the one before.
+  Block MoveTo(std::size_t capacity);
+
+  Block bytes_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace base

@@ -37,6 +37,19 @@ absl::Status CheckSize(const base::SecretBytes& document) {
       kMaxDocument, ". Nothing was changed; reads go on. Fewer keys or fields are needed"));
 }
 
+// The kids that both sets of a record have.
+class KeysInBoth {
+ public:
+  explicit KeysInBoth(const mek::Record& record)
+      : keys_(record.set(mek::Set::kKeys)), private_jwks_(record.set(mek::Set::kPrivateJwks)) {}
+
+  bool Contain(std::string_view kid) { return keys_.Contains(kid) && private_jwks_.Contains(kid); }
+
+ private:
+  mek::KeySet::Lookup keys_;
+  mek::KeySet::Lookup private_jwks_;
+};
+
 std::set<std::string> ToSet(const std::vector<std::string>& kids) {
   return {kids.begin(), kids.end()};
 }
@@ -99,18 +112,13 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
 void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next) {
   const bool notes = live.has_value() && !new_key;
   if (!notes && next.marks.added.empty()) return;
-  const auto keys = next.record.set(mek::Set::kKeys).Index();
-  const auto private_jwks = next.record.set(mek::Set::kPrivateJwks).Index();
-  std::erase_if(next.marks.added, [&](const auto& added) {
-    return !keys.contains(added.first) || !private_jwks.contains(added.first);
-  });
+  KeysInBoth kept(next.record);
+  std::erase_if(next.marks.added, [&](const auto& added) { return !kept.Contain(added.first); });
   if (!notes) return;
-  const auto live_keys = live->doc.record.set(mek::Set::kKeys).Index();
-  const auto live_private_jwks = live->doc.record.set(mek::Set::kPrivateJwks).Index();
-  for (const auto& [kid, jwk] : keys) {
-    if (private_jwks.contains(kid) &&
-        !(live_keys.contains(kid) && live_private_jwks.contains(kid))) {
-      next.marks.added.insert_or_assign(std::string(kid), next.created_time);
+  KeysInBoth before(live->doc.record);
+  for (const mek::Jwk& jwk : next.record.set(mek::Set::kKeys).keys()) {
+    if (kept.Contain(jwk.kid()) && !before.Contain(jwk.kid())) {
+      next.marks.added.insert_or_assign(jwk.kid(), next.created_time);
     }
   }
 }

@@ -46,7 +46,7 @@ absl::StatusOr<std::vector<mek::SetKey>> LostSince(Mount& mount, openbao::Storag
   const bool is_of_this_record =
       std::ranges::any_of(source.set(mek::Set::kKeys).keys(), [&](const mek::Jwk& jwk) {
         const mek::Jwk* const there = keys.Find(jwk.kid());
-        return there != nullptr && there->key() == jwk.key();
+        return there != nullptr && there->HasKeyOf(jwk);
       });
   if (!is_of_this_record) {
     return absl::FailedPreconditionError(

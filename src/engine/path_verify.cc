@@ -51,7 +51,7 @@ struct Stored {
       for (const mek::Jwk& jwk : record.set(set).keys()) {
         std::vector<Key>& known = keys[KeyRef{set, jwk.kid()}];
         const bool is_known =
-            std::ranges::any_of(known, [&](const Key& key) { return key.jwk.key() == jwk.key(); });
+            std::ranges::any_of(known, [&](const Key& key) { return key.jwk.HasKeyOf(jwk); });
         if (!is_known) known.push_back({jwk.Clone(), version});
       }
     }
@@ -194,8 +194,8 @@ Finding CheckNothingLost(const std::map<KeyRef, std::vector<Stored::Key>>& store
     const mek::Jwk* const in_record = live.record.set(ref.set).Find(ref.kid);
     if (in_record != nullptr) known.push_back(in_record);
     for (const Stored::Key& key : keys) {
-      const bool is_known = std::ranges::any_of(
-          known, [&](const mek::Jwk* jwk) { return jwk->key() == key.jwk.key(); });
+      const bool is_known =
+          std::ranges::any_of(known, [&](const mek::Jwk* jwk) { return jwk->HasKeyOf(key.jwk); });
       if (is_known) continue;
       if (live.marks.destroyed.contains(ref.kid)) {
         return {kCheck, Finding::Level::kWarn,

@@ -39,9 +39,7 @@ absl::StatusOr<ArchivedKey> ReadKey(std::string_view what, std::string_view kid,
   return Damaged(what, "reason has no known value");
 }
 
-bool IsSame(const SetKey& a, const SetKey& b) {
-  return a.set == b.set && a.jwk.key() == b.jwk.key();
-}
+bool IsSame(const SetKey& a, const SetKey& b) { return a.set == b.set && a.jwk.HasKeyOf(b.jwk); }
 
 }  // namespace
 

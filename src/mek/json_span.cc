@@ -37,7 +37,7 @@ class Cursor {
     return true;
   }
   void SkipSpace() {
-    while (Peek() == ' ' || Peek() == '\t' || Peek() == '\n' || Peek() == '\r') ++at_;
+    while (base::IsJsonSpace(Peek())) ++at_;
   }
   void SkipInner() {
     while (at_ < text_.size() && kInner[static_cast<unsigned char>(text_[at_])]) ++at_;
@@ -145,6 +145,63 @@ std::optional<std::string_view> StringText(std::string_view raw, base::SecretByt
   if (text == nullptr) return std::nullopt;
   scratch = base::SecretBytes(std::string_view(*text));
   return scratch.view();
+}
+
+PlainObjects::PlainObjects(std::string_view text, std::string_view name) : rest_(text) {
+  more_ = Skip('{') && String() == name && Skip(':') && Skip('[');
+}
+
+bool PlainObjects::Next() {
+  if (!more_) return false;
+  more_ = false;
+  if (!Object()) return false;
+  more_ = Skip(',');
+  if (!more_ && Skip(']') && Skip('}')) {
+    SkipSpace();
+    complete_ = rest_.empty();
+  }
+  return true;
+}
+
+void PlainObjects::SkipSpace() {
+  while (!rest_.empty() && base::IsJsonSpace(rest_.front())) rest_.remove_prefix(1);
+}
+
+// Past whitespace, and past `c` if it follows.
+bool PlainObjects::Skip(char c) {
+  SkipSpace();
+  if (!rest_.starts_with(c)) return false;
+  rest_.remove_prefix(1);
+  return true;
+}
+
+std::optional<std::string_view> PlainObjects::String() {
+  if (!Skip('"')) return std::nullopt;
+  const std::string_view text = rest_.substr(0, base::PlainPrefix(rest_));
+  rest_.remove_prefix(text.size());
+  if (!rest_.starts_with('"')) return std::nullopt;
+  rest_.remove_prefix(1);
+  return text;
+}
+
+bool PlainObjects::Object() {
+  if (!Skip('{')) return false;
+  const char* begin = rest_.data() - 1;
+  size_ = 0;
+  do {
+    const std::optional<std::string_view> name = String();
+    if (!name.has_value() || !Skip(':')) return false;
+    const std::optional<std::string_view> value = String();
+    const std::span<const TextMember> before = members();
+    if (!value.has_value() || size_ == kMostMembers ||
+        std::ranges::find(before, *name, &TextMember::name) != before.end()) {
+      return false;
+    }
+    members_[size_++] = {*name, value};
+  } while (Skip(','));
+  if (!Skip('}')) return false;
+  element_ = {begin, static_cast<std::size_t>(rest_.data() - begin)};
+  return true;
 }
 
 }  // namespace mek

@@ -8,7 +8,10 @@
 #ifndef MEK_JSON_SPAN_H_
 #define MEK_JSON_SPAN_H_
 
+#include <array>
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -42,6 +45,44 @@ std::optional<std::string_view> FindMember(std::string_view text, std::string_vi
 
 // The raw elements of the array that `text` is, without the whitespace around them.
 std::vector<std::string_view> ArrayElements(std::string_view text);
+
+// A member of an object, its name and value decoded; no text: the value is no string.
+struct TextMember {
+  std::string_view name;
+  std::optional<std::string_view> text;
+};
+
+// Reads the one shape that nearly every key set has, in a single pass and without a precondition:
+// {"<name>":[{…},…]}, each element an object of 1 to kMostMembers members whose names and values
+// are strings of printable ASCII without escapes, no name twice, whitespace wherever JSON has it.
+// What has this shape base::CheckJson accepts, and the functions above find the same in it.
+class PlainObjects {
+ public:
+  static constexpr std::size_t kMostMembers = 8;
+
+  PlainObjects(std::string_view text, std::string_view name);
+
+  // Goes on to the next element. False after the last one, and where the text leaves the shape.
+  bool Next();
+  // The element that Next() went to, and its members. Valid until the next call.
+  std::string_view element() const { return element_; }
+  std::span<const TextMember> members() const { return {members_.data(), size_}; }
+  // Once Next() has said false: whether the whole text has the shape.
+  bool complete() const { return complete_; }
+
+ private:
+  void SkipSpace();
+  bool Skip(char c);
+  std::optional<std::string_view> String();
+  bool Object();
+
+  std::string_view rest_;
+  std::string_view element_;
+  std::array<TextMember, kMostMembers> members_;
+  std::size_t size_ = 0;
+  bool more_ = false;  // an element follows
+  bool complete_ = false;
+};
 
 // The text of the JSON string `raw`, or nullopt if it is no string: a view into `raw`, or into
 // `scratch` if it had to be decoded.

@@ -1,14 +1,14 @@
 #include "mek/jwk.h"
 
-#include <optional>
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/base64.h"
 #include "base/json.h"
 #include "base/status_macros.h"
 #include "base/text.h"
-#include "mek/json_span.h"
 #include "mek/kid.h"
 
 namespace mek {
@@ -25,8 +25,8 @@ std::string Place(Set set, std::size_t position) { return Cat(SetName(set), "[",
 // valid. No message is made before it is needed: sets can be large.
 class Reader {
  public:
-  Reader(Set set, std::size_t position, std::string_view json)
-      : set_(set), position_(position), members_(Members(json)) {}
+  Reader(Set set, std::size_t position, std::span<const TextMember> members)
+      : set_(set), position_(position), members_(members) {}
 
   // `kid` outlives this object.
   void set_kid(std::string_view kid) { kid_ = kid; }
@@ -37,36 +37,34 @@ class Reader {
             kid_.empty() ? std::string() : Cat(" (kid ", ShownKid(kid_), ")"), ": ", why));
   }
 
-  std::optional<std::string_view> Find(std::string_view name) const {
-    for (const RawMember& member : members_) {
-      if (IsNamed(member, name)) return member.value;
-    }
-    return std::nullopt;
-  }
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
 
-  // Valid as long as both the JWK's text and `scratch` are.
-  absl::StatusOr<std::string_view> String(std::string_view name, std::string_view expected,
-                                          base::SecretBytes& scratch) const {
-    const std::optional<std::string_view> raw = Find(name);
-    if (!raw.has_value()) return Refuse(Cat(name, " is missing: expected ", expected));
-    const std::optional<std::string_view> text = StringText(*raw, scratch);
-    if (!text.has_value()) return Refuse(Cat(name, " is not a string: expected ", expected));
-    return *text;
+  absl::StatusOr<std::string_view> String(std::string_view name, std::string_view expected) const {
+    const TextMember* member = Find(name);
+    if (member == nullptr) return Refuse(Cat(name, " is missing: expected ", expected));
+    if (!member->text.has_value()) {
+      return Refuse(Cat(name, " is not a string: expected ", expected));
+    }
+    return *member->text;
   }
 
   // `wanted` in quotes.
   absl::Status Require(std::string_view name, std::string_view wanted) const {
-    base::SecretBytes scratch;
-    ASSIGN_OR_RETURN(const std::string_view found, String(name, wanted, scratch));
+    ASSIGN_OR_RETURN(const std::string_view found, String(name, wanted));
     if (found == wanted.substr(1, wanted.size() - 2)) return absl::OkStatus();
     return Refuse(Cat(name, " must be ", wanted));
   }
 
  private:
+  const TextMember* Find(std::string_view name) const {
+    const auto at = std::ranges::find(members_, name, &TextMember::name);
+    return at == members_.end() ? nullptr : &*at;
+  }
+
   Set set_;
   std::size_t position_;
   std::string_view kid_;
-  absl::InlinedVector<RawMember, 8> members_;
+  std::span<const TextMember> members_;
 };
 
 }  // namespace
@@ -81,23 +79,32 @@ absl::StatusOr<Jwk> Jwk::Parse(Set set, std::size_t position, base::SecretBytes 
 }
 
 absl::StatusOr<Jwk> Jwk::FromChecked(Set set, std::size_t position, base::SecretBytes json) {
-  Reader reader(set, position, json.view());
-  if (!json.view().starts_with('{')) return reader.Refuse("not a JSON object: expected a JWK");
+  if (!json.view().starts_with('{')) {
+    return Reader(set, position, {}).Refuse("not a JSON object: expected a JWK");
+  }
+  const absl::InlinedVector<RawMember, 8> raw = Members(json.view());
+  std::vector<TextMember> members;
+  std::vector<base::SecretBytes> scratch(2 * raw.size());
+  for (std::size_t i = 0; i < raw.size(); ++i) {
+    members.push_back({StringText(raw[i].name, scratch[2 * i]).value_or(""),
+                       StringText(raw[i].value, scratch[2 * i + 1])});
+  }
+  return FromMembers(set, position, members, std::move(json));
+}
 
-  base::SecretBytes kid_scratch;
-  ASSIGN_OR_RETURN(const std::string_view kid, reader.String("kid", kKidRule, kid_scratch));
+absl::StatusOr<Jwk> Jwk::FromMembers(Set set, std::size_t position,
+                                     std::span<const TextMember> members, base::SecretBytes json) {
+  Reader reader(set, position, members);
+  ASSIGN_OR_RETURN(const std::string_view kid, reader.String("kid", kKidRule));
   if (!IsValidKid(kid)) return reader.Refuse(Cat("kid must be ", kKidRule));
   reader.set_kid(kid);
 
   RETURN_IF_ERROR(reader.Require("kty", R"("oct")"));
-  if (set == Set::kKeys || reader.Find("use").has_value()) {
-    RETURN_IF_ERROR(reader.Require("use", R"("enc")"));
-  }
+  if (set == Set::kKeys || reader.Has("use")) RETURN_IF_ERROR(reader.Require("use", R"("enc")"));
   RETURN_IF_ERROR(reader.Require("alg", R"("A256GCM")"));
 
   constexpr std::string_view kExpectedK = "32 bytes in base64url without padding";
-  base::SecretBytes k_scratch;
-  ASSIGN_OR_RETURN(const std::string_view k, reader.String("k", kExpectedK, k_scratch));
+  ASSIGN_OR_RETURN(const std::string_view k, reader.String("k", kExpectedK));
   absl::StatusOr<base::SecretBytes> key = base::Base64UrlDecode(k);
   if (!key.ok()) {
     return reader.Refuse(Cat("k is not base64url as RFC 7515 has it: expected ", kExpectedK,

@@ -4,12 +4,14 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "base/secret.h"
+#include "mek/json_span.h"
 
 namespace mek {
 
@@ -34,6 +36,10 @@ class Jwk {
   static absl::StatusOr<Jwk> Parse(Set set, std::size_t position, base::SecretBytes json);
   // The same for text that base::CheckJson accepted, alone or as a part of its set.
   static absl::StatusOr<Jwk> FromChecked(Set set, std::size_t position, base::SecretBytes json);
+  // The same of members that are decoded already; `json` is the text they stand in.
+  static absl::StatusOr<Jwk> FromMembers(Set set, std::size_t position,
+                                         std::span<const TextMember> members,
+                                         base::SecretBytes json);
   // A JWK as the bootstrap writes it. Precondition: IsValidKid(kid), k of kKeySize bytes.
   static Jwk Make(std::string_view kid, const base::SecretBytes& k);
 
@@ -45,6 +51,10 @@ class Jwk {
 
   const std::string& kid() const { return parts_->kid; }
   const base::SecretBytes& key() const { return parts_->key; }
+  // Whether both have the same key material, whatever their kids. In constant time.
+  bool HasKeyOf(const Jwk& other) const {
+    return parts_ == other.parts_ || parts_->key == other.parts_->key;
+  }
   std::string_view json() const { return parts_->json.view(); }
   Jwk Clone() const { return Jwk(parts_); }
 

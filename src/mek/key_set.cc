@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "base/base64.h"
+#include "base/json_scan.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "mek/json_span.h"
@@ -17,15 +18,86 @@ namespace {
 
 using base::Cat;
 
+constexpr std::string_view kKeysMember = "keys";
 constexpr std::string_view kExpected = R"(expected base64 of {"keys":[…]} with at least one JWK)";
 
 absl::Status Refuse(Set set, std::string_view why) {
   return absl::InvalidArgumentError(Cat(SetName(set), " ", why));
 }
 
-bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
 }  // namespace
+
+// Puts a set together from its elements, from first to last.
+class KeySet::Builder {
+ public:
+  Builder(Set set, std::string_view text) : text_(text), result_(set) {}
+
+  // Of `at`, within the text, the JWK. INVALID_ARGUMENT if its kid was there already.
+  absl::Status Add(std::string_view at, Jwk jwk) {
+    const auto start = static_cast<std::size_t>(at.data() - text_.data());
+    const std::string_view between = text_.substr(end_, start - end_);
+    if (result_.keys_.empty()) {
+      result_.prefix_ = base::SecretBytes(between);
+      result_.gaps_.emplace_back();
+    } else {
+      result_.gaps_.emplace_back(between);
+    }
+    end_ = start + at.size();
+    // The keys hold what is in kids_.
+    if (!kids_.insert(jwk.kid()).second) {
+      return absl::InvalidArgumentError(
+          Cat(SetName(result_.set_), "[", result_.keys_.size(), "] (kid ", ShownKid(jwk.kid()),
+              "): the same kid stands twice in the set: every kid must be unique, remove "
+              "the one that is not in use"));
+    }
+    result_.keys_.push_back(std::move(jwk));
+    return absl::OkStatus();
+  }
+
+  std::size_t size() const { return result_.keys_.size(); }
+
+  KeySet Build() && {
+    result_.suffix_ = base::SecretBytes(text_.substr(end_));
+    return std::move(result_);
+  }
+
+ private:
+  std::string_view text_;
+  KeySet result_;
+  std::size_t end_ = 0;  // of the last element
+  absl::flat_hash_set<absl::string_view> kids_;
+};
+
+std::optional<KeySet> KeySet::ParsePlain(Set set, std::string_view text) {
+  Builder builder(set, text);
+  PlainObjects objects(text, kKeysMember);
+  while (objects.Next()) {
+    absl::StatusOr<Jwk> jwk = Jwk::FromMembers(set, builder.size(), objects.members(),
+                                               base::SecretBytes(objects.element()));
+    if (!jwk.ok() || !builder.Add(objects.element(), *std::move(jwk)).ok()) return std::nullopt;
+  }
+  if (!objects.complete()) return std::nullopt;
+  return std::move(builder).Build();
+}
+
+absl::StatusOr<KeySet> KeySet::ParseAny(Set set, std::string_view text) {
+  if (const absl::Status checked = base::CheckJson(text); !checked.ok()) {
+    return Refuse(set, Cat("does not decode to JSON that readers can rely on: ", checked.message(),
+                           "; ", kExpected));
+  }
+  const std::string_view array = FindMember(text, kKeysMember).value_or("");
+  if (!array.starts_with('[')) {
+    return Refuse(set, Cat("decodes to no JSON object with an array \"keys\": ", kExpected));
+  }
+  const std::vector<std::string_view> elements = ArrayElements(array);
+  if (elements.empty()) return Refuse(set, Cat("holds no key: ", kExpected));
+  Builder builder(set, text);
+  for (const std::string_view element : elements) {
+    ASSIGN_OR_RETURN(Jwk jwk, Jwk::FromChecked(set, builder.size(), base::SecretBytes(element)));
+    RETURN_IF_ERROR(builder.Add(element, std::move(jwk)));
+  }
+  return std::move(builder).Build();
+}
 
 absl::StatusOr<KeySet> KeySet::Parse(Set set, std::string_view base64_field) {
   if (base64_field.empty()) return Refuse(set, Cat("is empty: ", kExpected));
@@ -36,41 +108,8 @@ absl::StatusOr<KeySet> KeySet::Parse(Set set, std::string_view base64_field) {
         "is not base64: expected the standard alphabet, padded, on one line (as base64 -w0 "
         "prints it)");
   }
-  const std::string_view text = decoded->view();
-  if (const absl::Status checked = base::CheckJson(text); !checked.ok()) {
-    return Refuse(set, Cat("does not decode to JSON that readers can rely on: ", checked.message(),
-                           "; ", kExpected));
-  }
-  const std::string_view array = FindMember(text, "keys").value_or("");
-  if (!array.starts_with('[')) {
-    return Refuse(set, Cat("decodes to no JSON object with an array \"keys\": ", kExpected));
-  }
-  const std::vector<std::string_view> elements = ArrayElements(array);
-  if (elements.empty()) return Refuse(set, Cat("holds no key: ", kExpected));
-
-  const auto offset = [&](const char* at) { return static_cast<std::size_t>(at - text.data()); };
-  KeySet result(set);
-  std::size_t end = offset(elements.front().data());
-  result.prefix_ = base::SecretBytes(text.substr(0, end));
-  result.keys_.reserve(elements.size());
-  result.gaps_.reserve(elements.size());
-  absl::flat_hash_set<absl::string_view> kids;  // which the keys hold
-  kids.reserve(elements.size());
-  for (std::size_t i = 0; i < elements.size(); ++i) {
-    const std::size_t start = offset(elements[i].data());
-    ASSIGN_OR_RETURN(Jwk jwk, Jwk::FromChecked(set, i, base::SecretBytes(elements[i])));
-    if (!kids.insert(jwk.kid()).second) {
-      return absl::InvalidArgumentError(
-          Cat(SetName(set), "[", i, "] (kid ", ShownKid(jwk.kid()),
-              "): the same kid stands twice in the set: every kid must be unique, remove "
-              "the one that is not in use"));
-    }
-    result.gaps_.emplace_back(text.substr(end, start - end));
-    result.keys_.push_back(std::move(jwk));
-    end = start + elements[i].size();
-  }
-  result.suffix_ = base::SecretBytes(text.substr(end));
-  return result;
+  if (std::optional<KeySet> plain = ParsePlain(set, decoded->view())) return *std::move(plain);
+  return ParseAny(set, decoded->view());
 }
 
 KeySet KeySet::Make(Set set, Jwk only) {
@@ -104,11 +143,22 @@ const Jwk* KeySet::Find(std::string_view kid) const {
   return at == keys_.end() ? nullptr : &*at;
 }
 
-std::unordered_map<std::string_view, const Jwk*> KeySet::Index() const {
-  std::unordered_map<std::string_view, const Jwk*> index;
-  index.reserve(keys_.size());
-  for (const Jwk& jwk : keys_) index.emplace(jwk.kid(), &jwk);
-  return index;
+const Jwk* KeySet::Lookup::Find(std::string_view kid) {
+  // A key or two that only this set has are passed over.
+  constexpr std::size_t kAhead = 3;
+  for (std::size_t i = next_; i < std::min(next_ + kAhead, keys_.size()); ++i) {
+    if (keys_[i].kid() != kid) continue;
+    next_ = i + 1;
+    return &keys_[i];
+  }
+  if (places_.empty()) {
+    places_.reserve(keys_.size());
+    for (std::size_t i = 0; i < keys_.size(); ++i) places_.emplace(keys_[i].kid(), i);
+  }
+  const auto at = places_.find(kid);
+  if (at == places_.end()) return nullptr;
+  next_ = at->second + 1;
+  return &keys_[at->second];
 }
 
 std::vector<std::string> KeySet::Kids() const {
@@ -123,7 +173,7 @@ std::string KeySet::NewGap() const {
   // A single element: a further one goes on a line of its own if this one does.
   const std::string_view prefix = prefix_.view();
   std::size_t start = prefix.size();
-  while (start > 0 && IsSpace(prefix[start - 1])) --start;
+  while (start > 0 && base::IsJsonSpace(prefix[start - 1])) --start;
   return Cat(",", prefix.substr(start));
 }
 

@@ -1,6 +1,8 @@
 #ifndef MEK_KEY_SET_H_
 #define MEK_KEY_SET_H_
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -31,8 +33,7 @@ class KeySet {
   const std::vector<Jwk>& keys() const { return keys_; }
   // Valid until the set is changed. nullptr if there is no such kid.
   const Jwk* Find(std::string_view kid) const;
-  // All of them by kid. Valid until the set is changed.
-  std::unordered_map<std::string_view, const Jwk*> Index() const;
+  class Lookup;
   std::vector<std::string> Kids() const;
 
   // Precondition of both: no key here has that kid.
@@ -47,7 +48,13 @@ class KeySet {
   KeySet Clone() const;
 
  private:
+  class Builder;
+
   explicit KeySet(Set set) : set_(set) {}
+  // From the decoded field. The one that takes any set, and says what is wrong with it.
+  static absl::StatusOr<KeySet> ParseAny(Set set, std::string_view text);
+  // The same several times as fast, for good sets that are plain (PlainObjects); else nullopt.
+  static std::optional<KeySet> ParsePlain(Set set, std::string_view text);
   // What stands between two elements where the text shows no example to follow.
   std::string NewGap() const;
 
@@ -57,6 +64,23 @@ class KeySet {
   std::vector<std::string>
       gaps_;                  // gaps_[i]: comma and whitespace before keys_[i]; gaps_[0] is empty
   base::SecretBytes suffix_;  // from the end of the last element
+};
+
+// Finds many keys of a set, one after the other: at once where they are asked for in about the
+// set's own order, as two sets or versions of a record mostly have the same; else by an index. The
+// set must outlive it, unchanged. Not thread-safe.
+class KeySet::Lookup {
+ public:
+  explicit Lookup(const KeySet& set) : keys_(set.keys()) {}
+
+  // nullptr if there is no such kid.
+  const Jwk* Find(std::string_view kid);
+  bool Contains(std::string_view kid) { return Find(kid) != nullptr; }
+
+ private:
+  const std::vector<Jwk>& keys_;
+  std::size_t next_ = 0;  // after the last one that was found
+  std::unordered_map<std::string_view, std::size_t> places_;
 };
 
 }  // namespace mek

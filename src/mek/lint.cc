@@ -61,10 +61,10 @@ std::optional<std::string> KidTimesAhead(const Record& record, absl::Time now) {
 }
 
 std::optional<std::string> PrivateJwksLacksKids(const Record& record) {
-  const auto index = record.set(Set::kPrivateJwks).Index();
+  KeySet::Lookup private_jwks(record.set(Set::kPrivateJwks));
   std::vector<std::string> lacking;
   for (const Jwk& jwk : record.set(Set::kKeys).keys()) {
-    if (!index.contains(jwk.kid())) lacking.push_back(jwk.kid());
+    if (!private_jwks.Contains(jwk.kid())) lacking.push_back(jwk.kid());
   }
   if (lacking.empty()) return std::nullopt;
   return Cat(
@@ -74,11 +74,11 @@ std::optional<std::string> PrivateJwksLacksKids(const Record& record) {
 }
 
 std::optional<std::string> PartlyMirrored(const Record& record) {
-  const auto index = record.set(Set::kPrivateJwks).Index();
+  KeySet::Lookup twins(record.set(Set::kPrivateJwks));
   std::vector<std::string> same;
   for (const Jwk& jwk : record.set(Set::kKeys).keys()) {
-    const auto twin = index.find(jwk.kid());
-    if (twin != index.end() && twin->second->key() == jwk.key()) same.push_back(jwk.kid());
+    const Jwk* twin = twins.Find(jwk.kid());
+    if (twin != nullptr && twin->HasKeyOf(jwk)) same.push_back(jwk.kid());
   }
   if (same.empty() || record.mirrored()) return std::nullopt;
   return Cat(

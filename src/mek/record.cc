@@ -256,10 +256,10 @@ absl::StatusOr<base::SecretBytes> Record::ToText() const {
 
 bool Record::mirrored() const {
   if (keys_.keys().size() != private_jwks_.keys().size()) return false;
-  const auto index = private_jwks_.Index();
+  KeySet::Lookup twins(private_jwks_);
   return std::ranges::all_of(keys_.keys(), [&](const Jwk& jwk) {
-    const auto twin = index.find(jwk.kid());
-    return twin != index.end() && twin->second->key() == jwk.key();
+    const Jwk* twin = twins.Find(jwk.kid());
+    return twin != nullptr && twin->HasKeyOf(jwk);
   });
 }
 

@@ -155,7 +155,7 @@ absl::StatusOr<Record> Restore(const Record& record, const std::vector<SetKey>& 
     const Jwk* there = sets[key.set].Find(key.jwk.kid());
     if (there == nullptr) {
       sets[key.set].Append(key.jwk.Clone());
-    } else if (there->key() != key.jwk.key()) {
+    } else if (!there->HasKeyOf(key.jwk)) {
       return OtherKey(key.set, key.jwk.kid());
     }
   }
@@ -171,7 +171,7 @@ absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>&
     const std::string& kid = key.jwk.kid();
     const KeyRef ref{key.set, kid};
     const Jwk* const there = sets[key.set].Find(kid);
-    if (there != nullptr && there->key() == key.jwk.key()) continue;
+    if (there != nullptr && there->HasKeyOf(key.jwk)) continue;
     if (added.contains(ref) || replaced.contains(ref)) {
       return Conflict(Cat("two different keys were known as kid ", ShownKid(kid), " of ",
                           SetName(key.set),
@@ -183,7 +183,7 @@ absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>&
       continue;
     }
     const Jwk* const in_keys = record.set(Set::kKeys).Find(kid);
-    const bool is_copy = in_keys != nullptr && in_keys->key() == there->key();
+    const bool is_copy = in_keys != nullptr && in_keys->HasKeyOf(*there);
     if (key.set == Set::kKeys || !(is_copy || chosen)) return OtherKey(key.set, kid);
     sets[key.set].Replace(key.jwk.Clone());
     replaced.insert(ref);
@@ -203,15 +203,15 @@ absl::StatusOr<Record> RollbackKeeping(const Record& target, const Record& live,
                           " since then and can't become current. Restore it first if it was "
                           "retired, or choose another version"));
     }
-    const auto live_keys = live.set(set).Index();
+    KeySet::Lookup live_keys(live.set(set));
     for (const Jwk& jwk : target.set(set).keys()) {
-      if (stays_out.contains(KeyRef{set, jwk.kid()}) && !live_keys.contains(jwk.kid())) {
+      if (stays_out.contains(KeyRef{set, jwk.kid()}) && !live_keys.Contains(jwk.kid())) {
         sets[set].Remove(jwk.kid());
       }
     }
-    const auto target_keys = target.set(set).Index();
+    KeySet::Lookup target_keys(target.set(set));
     for (const Jwk& jwk : live.set(set).keys()) {
-      if (!target_keys.contains(jwk.kid())) sets[set].Append(jwk.Clone());
+      if (!target_keys.Contains(jwk.kid())) sets[set].Append(jwk.Clone());
     }
   }
   return With(target, std::move(sets), target.current_kid());
@@ -220,12 +220,10 @@ absl::StatusOr<Record> RollbackKeeping(const Record& target, const Record& live,
 std::vector<SetKey> KeysMissingIn(const Record& from, const Record& to) {
   std::vector<SetKey> missing;
   for (const Set set : kSets) {
-    const auto index = to.set(set).Index();
+    KeySet::Lookup kept(to.set(set));
     for (const Jwk& jwk : from.set(set).keys()) {
-      const auto there = index.find(jwk.kid());
-      if (there == index.end() || there->second->key() != jwk.key()) {
-        missing.push_back({set, jwk.Clone()});
-      }
+      const Jwk* there = kept.Find(jwk.kid());
+      if (there == nullptr || !there->HasKeyOf(jwk)) missing.push_back({set, jwk.Clone()});
     }
   }
   return missing;
@@ -233,11 +231,10 @@ std::vector<SetKey> KeysMissingIn(const Record& from, const Record& to) {
 
 absl::Status CheckNoConflict(const Record& candidate, const Record& known) {
   for (const Set set : kSets) {
-    const auto index = known.set(set).Index();
+    KeySet::Lookup known_keys(known.set(set));
     for (const Jwk& jwk : candidate.set(set).keys()) {
-      const auto there = index.find(jwk.kid());
-      if (there != index.end() && there->second->key() != jwk.key())
-        return OtherKey(set, jwk.kid());
+      const Jwk* there = known_keys.Find(jwk.kid());
+      if (there != nullptr && !there->HasKeyOf(jwk)) return OtherKey(set, jwk.kid());
     }
   }
   return absl::OkStatus();
@@ -245,7 +242,7 @@ absl::Status CheckNoConflict(const Record& candidate, const Record& known) {
 
 absl::Status CheckNoConflict(const Record& candidate, const SetKey& known) {
   const Jwk* there = candidate.set(known.set).Find(known.jwk.kid());
-  if (there != nullptr && there->key() != known.jwk.key()) {
+  if (there != nullptr && !there->HasKeyOf(known.jwk)) {
     return OtherKey(known.set, known.jwk.kid());
   }
   return absl::OkStatus();

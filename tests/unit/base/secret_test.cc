@@ -8,6 +8,7 @@
 #include <new>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -79,6 +80,49 @@ TEST(SecretBytes, TruncateWipesTheTail) {
   bytes.Truncate(10);
   EXPECT_EQ(bytes.view(), "se");
 }
+
+TEST(SecretBytes, WipesEachBlockThatItLeaves) {
+  g_watched_frees = g_unwiped_frees = 0;
+  {
+    SecretBytes bytes(std::string(kWatchedSize, 'x'));
+    bytes.Append("y");  // to a larger block
+    EXPECT_EQ(g_watched_frees, 1);
+    EXPECT_EQ(bytes.view(), std::string(kWatchedSize, 'x') + "y");
+    SecretBytes other(std::string(kWatchedSize, 'x'));
+    other = std::move(bytes);
+    EXPECT_EQ(g_watched_frees, 2);
+    const SecretBytes destroyed(std::string(kWatchedSize, 'x'));
+  }
+  EXPECT_EQ(g_watched_frees, 3);
+  EXPECT_EQ(g_unwiped_frees, 0);
+}
+
+TEST(SecretBytes, AppendsItself) {
+  SecretBytes bytes("abc");
+  for (int i = 0; i < 3; ++i) bytes.Append(bytes.view());
+  EXPECT_EQ(bytes.view(), "abcabcabcabcabcabcabcabc");
+}
+
+TEST(SecretBytes, StaysInItsBlockAsLongAsThatHasRoom) {
+  SecretBytes bytes("abc");
+  bytes.Reserve(10);
+  const char* block = bytes.view().data();
+  bytes.Append("defghij");
+  bytes.Reserve(5);
+  EXPECT_EQ(bytes.view().data(), block);
+  EXPECT_EQ(bytes.view(), "abcdefghij");
+}
+
+TEST(SecretBytes, IsEmptyAndOfUseAfterItWasMovedFrom) {
+  SecretBytes from("abc");
+  const SecretBytes to = std::move(from);
+  EXPECT_EQ(to.view(), "abc");
+  EXPECT_TRUE(from.empty());  // NOLINT(bugprone-use-after-move): what is tested
+  from.Append("de");
+  EXPECT_EQ(from.view(), "de");
+}
+
+TEST(SecretBytes, StartsAsZeros) { EXPECT_EQ(SecretBytes(3).view(), std::string(3, '\0')); }
 
 TEST(OpensslRandom, FillsWithDifferentBytes) {
   OpensslRandom random;

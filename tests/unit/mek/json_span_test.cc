@@ -4,6 +4,7 @@
 
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -13,36 +14,118 @@ namespace mek {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::IsEmpty;
 
-TEST(Members, AreWhatTheLibrarySeesInMutatedTexts) {
-  const std::string_view seeds[] = {
-      R"({"keys":[{"kty":"oct","use":"enc","kid":"a","k":"AA","alg":"A256GCM"},{"x":[1.0e2,-0,null]}]})",
-      "{\"k\\u0065ys\" : [ true , \"\\ud83d\\ude00\xc3\xa9\" ] ,\n\"a\":{\"b\":{\"c\":[[],{}]}}, "
-      "\"z\":12.50E+1}"};
-  constexpr std::string_view kBytes = "{}[]\",:\\ue0129.-+Ent \n\t\x01\x7f\xc3\xa9\xed";
-  std::mt19937_64 random(1);
-  const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
-  int accepted = 0;
-  for (int i = 0; i < 60'000; ++i) {
-    std::string text(seeds[below(2)]);
-    for (std::size_t edits = 1 + below(3); edits > 0; --edits) {
-      const std::size_t at = below(text.size());
-      switch (below(4)) {
+// Texts that are the seeds but for a few bytes. The same in every run.
+class Mutations {
+ public:
+  explicit Mutations(std::vector<std::string> seeds) : seeds_(std::move(seeds)) {}
+
+  std::string Next() {
+    constexpr std::string_view kBytes = "{}[]\",:\\ue0129.-+Ent \n\t\x01\x7f\xc3\xa9\xed";
+    std::string text = seeds_[Below(seeds_.size())];
+    for (std::size_t edits = 1 + Below(3); edits > 0; --edits) {
+      const std::size_t at = Below(text.size());
+      switch (Below(4)) {
         case 0:
-          text[at] = kBytes[below(kBytes.size())];
+          text[at] = kBytes[Below(kBytes.size())];
           break;
         case 1:
-          text.insert(at, 1, kBytes[below(kBytes.size())]);
+          text.insert(at, 1, kBytes[Below(kBytes.size())]);
           break;
         case 2:
-          text.erase(at, 1 + below(3));
+          text.erase(at, 1 + Below(3));
           break;
         default:
-          text.insert(at, text.substr(below(text.size()), below(12)));
+          text.insert(at, text.substr(Below(text.size()), Below(12)));
       }
       if (text.empty()) text.assign(1, '0');  // GCC 12 warns of assigning a literal
     }
+    return text;
+  }
+
+ private:
+  std::size_t Below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
+
+  const std::vector<std::string> seeds_;
+  std::mt19937_64 random_{1};
+};
+
+TEST(PlainObjects, AreWhatTheOtherFunctionsFindInMutatedTexts) {
+  Mutations mutations(
+      {R"({"keys":[{"kty":"oct","use":"enc","kid":"a","k":"AA","alg":"A256GCM"},{"kid":"b"}]})",
+       "{ \"keys\": [\n  {\"kty\": \"oct\", \"kid\": \"c\"},\n\t{ \"a\" : \"\" } ] }\r\n"});
+  int complete = 0;
+  for (int i = 0; i < 60'000; ++i) {
+    const std::string text = mutations.Next();
+    std::vector<std::string> elements;
+    std::vector<std::vector<std::pair<std::string, std::string>>> members;
+    PlainObjects objects(text, "keys");
+    while (objects.Next()) {
+      elements.emplace_back(objects.element());
+      members.emplace_back();
+      for (const TextMember& member : objects.members()) {
+        members.back().emplace_back(member.name, *member.text);
+      }
+    }
+    ASSERT_FALSE(objects.Next());
+    if (!objects.complete()) continue;
+    ++complete;
+    ASSERT_THAT(base::CheckJson(text), testing_support::IsOk()) << text;
+    ASSERT_THAT(ArrayElements(*FindMember(text, "keys")), ElementsAreArray(elements)) << text;
+    for (std::size_t e = 0; e < elements.size(); ++e) {
+      const base::Json element = *base::ParseJson(elements[e]);
+      ASSERT_EQ(element.size(), members[e].size()) << text;
+      for (const auto& [name, value] : members[e]) {
+        ASSERT_EQ(element.at(base::JsonString(name)), base::JsonText(value)) << text;
+      }
+    }
+  }
+  // Most, but by no means all.
+  EXPECT_GT(complete, 5'000);
+  EXPECT_LT(complete, 55'000);
+}
+
+TEST(PlainObjects, LeaveWhatNeedsACloserLook) {
+  const std::string plain = R"({"a":"1"})";
+  const struct {
+    std::string text;
+    bool complete;
+  } kCases[] = {
+      {"{\"keys\":[" + plain + "]}", true},
+      {"{\"keys\":[" + plain + "," + plain + "]} \n", true},
+      {"", false},
+      {"[]", false},
+      {"{\"keys\":[]}", false},
+      {"{\"kyes\":[" + plain + "]}", false},
+      {"{\"keys\":[" + plain + "],\"x\":1}", false},
+      {"{\"keys\":[" + plain + "]}x", false},
+      {"{\"keys\":[" + plain + "]}" + '\0', false},
+      {"{\"keys\":[" + plain + ",]}", false},
+      {R"({"keys":[{}]})", false},
+      {R"({"keys":[{"a":1}]})", false},
+      {R"({"keys":[{"a":"1","a":"2"}]})", false},
+      {R"({"keys":[{"a":"\u0031"}]})", false},
+      {R"({"keys":[{"1":"","2":"","3":"","4":"","5":"","6":"","7":"","8":""}]})", true},
+      {R"({"keys":[{"1":"","2":"","3":"","4":"","5":"","6":"","7":"","8":"","9":""}]})", false},
+  };
+  for (const auto& [text, complete] : kCases) {
+    PlainObjects objects(text, "keys");
+    while (objects.Next()) {
+    }
+    EXPECT_EQ(objects.complete(), complete) << text;
+  }
+}
+
+TEST(Members, AreWhatTheLibrarySeesInMutatedTexts) {
+  Mutations mutations(
+      {R"({"keys":[{"kty":"oct","use":"enc","kid":"a","k":"AA","alg":"A256GCM"},{"x":[1.0e2,-0,null]}]})",
+       "{\"k\\u0065ys\" : [ true , \"\\ud83d\\ude00\xc3\xa9\" ] ,\n\"a\":{\"b\":{\"c\":[[],{}]}}, "
+       "\"z\":12.50E+1}"});
+  int accepted = 0;
+  for (int i = 0; i < 60'000; ++i) {
+    const std::string text = mutations.Next();
     const absl::StatusOr<base::Json> value = base::ParseJson(text);
     if (!value.ok()) continue;
     ++accepted;

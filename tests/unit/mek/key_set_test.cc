@@ -83,8 +83,20 @@ TEST(KeySet, FindsByKidByteForByte) {
   const KeySet set = *Parse(Jwks({{"a", 1}, {"b", 2}}));
   EXPECT_EQ(set.Find("b")->key(), K(2));
   EXPECT_EQ(set.Find("B"), nullptr);
-  EXPECT_EQ(set.Index().at("a"), set.Find("a"));
-  EXPECT_EQ(set.Index().size(), 2u);
+}
+
+TEST(KeySet, LookupFindsInAnyOrder) {
+  KeySet set = KeySet::Make(Set::kKeys, MakeJwk("kid-0", 0));
+  for (int i = 1; i < 20; ++i) set.Append(MakeJwk(Cat("kid-", i), i));
+  KeySet::Lookup lookup(set);
+  const auto find = [&](int i) { return lookup.Find(Cat("kid-", i)); };
+  for (const int i : {0, 1, 2, 4, 7, 12, 11, 11, 3, 19, 0, 18}) {
+    EXPECT_EQ(find(i), &set.keys()[static_cast<std::size_t>(i)]) << i;
+  }
+  EXPECT_EQ(find(20), nullptr);
+  EXPECT_EQ(find(19), &set.keys()[19]);
+  EXPECT_TRUE(lookup.Contains("kid-5"));
+  EXPECT_FALSE(lookup.Contains("kid-50"));
 }
 
 TEST(KeySet, RefusesWhatIsNoKeySet) {
