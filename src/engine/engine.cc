@@ -1,10 +1,12 @@
 #include "engine/engine.h"
 
+#include <future>
 #include <memory>
 #include <string_view>
 #include <utility>
 
 #include "engine/kv_time.h"
+#include "engine/mount.h"
 #include "engine/paths.h"
 #include "engine/tick.h"
 #include "sdk/framework/path_backend.h"
@@ -68,10 +70,15 @@ openbao::Handler Bind(MountHandler handler) {
       };
 }
 
-absl::StatusOr<std::unique_ptr<openbao::Backend>> NewEngine(const openbao::BackendConfig& config,
-                                                            const std::string& version,
-                                                            Sources sources) {
-  return std::make_unique<Engine>(MakeTable(version), *config.system, sources);
+openbao::BackendFactory EngineFactory(std::string version, base::Clock& clock,
+                                      base::Random& random) {
+  // Deferred: the host waits for the handshake, which needs no paths.
+  return [table = std::async(std::launch::deferred, MakeTable, std::move(version)).share(), &clock,
+          &random](const openbao::BackendConfig& config)
+             -> absl::StatusOr<std::unique_ptr<openbao::Backend>> {
+    return std::make_unique<Engine>(table.get(), *config.system,
+                                    Sources{&clock, &random, config.logger});
+  };
 }
 
 }  // namespace engine

@@ -99,6 +99,7 @@ class TestMount {
   std::atomic<int> requests_ = 0;
   std::string accessor_ = "accessor-1";
   std::string address_ = "127.0.0.1";
+  openbao::BackendFactory factory_;
   std::unique_ptr<openbao::Backend> engine_;
 };
 
