@@ -14,10 +14,7 @@ int main(int argc, char** argv) {
       {
           .name = "openbao-plugin-secrets-mek",
           .version = MEK_VERSION,
-          .factory =
-              [&](const openbao::BackendConfig& config) {
-                return engine::NewEngine(config, MEK_VERSION, {&clock, &random, config.logger});
-              },
+          .factory = engine::EngineFactory(MEK_VERSION, clock, random),
       },
       argc, argv);
 }

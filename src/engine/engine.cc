@@ -1,9 +1,12 @@
 #include "engine/engine.h"
 
+#include <future>
+#include <memory>
+#include <string_view>
 #include <utility>
-#include <vector>
 
-#include "base/text.h"
+#include "engine/kv_time.h"
+#include "engine/mount.h"
 #include "engine/paths.h"
 #include "engine/tick.h"
 #include "sdk/framework/path_backend.h"
@@ -22,55 +25,60 @@ constexpr char kDescription[] =
     "    read status                         version, kids, phase, what comes next\n\n"
     "Readers fetch the record at data/encryption/keys/stored_data, as a secret of KV v2.";
 
-std::vector<openbao::Path> AllPaths(Mount& mount) {
-  std::vector<openbao::Path> all;
+std::shared_ptr<const openbao::PathTable> MakeTable(std::string version) {
+  auto table = std::make_shared<openbao::PathTable>();
+  table->title = "openbao-plugin-secrets-mek";
+  table->version = std::move(version);
+  table->description = kDescription;
   for (auto make : {RotatePaths, RollbackPaths, RepairPaths, StatusPaths, VersionsPaths, KeysPaths,
                     ImportPaths, VerifyPaths, ReadersPaths, ConfigPaths, HomePaths, RecordPaths}) {
-    for (openbao::Path& path : make(mount)) all.push_back(std::move(path));
+    for (openbao::Path& path : make()) table->paths.push_back(std::move(path));
   }
-  return all;
+  // config/home can send the record, and the login to its server, elsewhere.
+  table->special.root = {"destroy-key/*", "config/home"};
+  table->special.seal_wrap_storage = {"versions/", "archive/", "kv/", "config/home"};
+  return table;
 }
 
-// The paths and the mount they work on.
-class Engine final : public openbao::Backend {
+// One mount under the paths of all.
+class Engine final : public openbao::PathBackend {
  public:
-  Engine(const openbao::BackendConfig& config, const std::string& version, Sources sources)
-      : mount_(sources), paths_(Paths(version), *config.system) {}
+  Engine(std::shared_ptr<const openbao::PathTable> table, openbao::SystemView& system,
+         Sources sources)
+      : PathBackend(std::move(table), system), mount_(sources) {}
 
-  absl::Status Initialize(openbao::Storage& storage) override { return paths_.Initialize(storage); }
-  absl::StatusOr<std::optional<openbao::Response>> HandleRequest(
-      const openbao::Request& request) override {
-    return paths_.HandleRequest(request);
-  }
-  openbao::SpecialPaths Special() const override { return paths_.Special(); }
-  void InvalidateKey(std::string_view key) override { paths_.InvalidateKey(key); }
+  void InvalidateKey(std::string_view) override { mount_.Invalidate(); }
+
+  Mount& mount() { return mount_; }
 
  private:
-  openbao::PathBackend::Config Paths(const std::string& version) {
-    openbao::PathBackend::Config config;
-    config.title = "openbao-plugin-secrets-mek";
-    config.version = version;
-    config.description = kDescription;
-    config.paths = AllPaths(mount_);
-    // config/home can send the record, and the login to its server, elsewhere.
-    config.special.root = {"destroy-key/*", "config/home"};
-    config.special.seal_wrap_storage = {"versions/", "archive/", "kv/", "config/home"};
-    config.on_active = [this] { mount_.MayRemember(); };
-    config.on_tick = [this](const openbao::Request& request) { return Tick(mount_, request); };
-    config.on_invalidate = [this](std::string_view) { mount_.Invalidate(); };
-    return config;
-  }
+  void OnActive() override { mount_.MayRemember(); }
+  absl::Status OnTick(const openbao::Request& request) override { return Tick(mount_, request); }
 
   Mount mount_;
-  openbao::PathBackend paths_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<openbao::Backend>> NewEngine(const openbao::BackendConfig& config,
-                                                            const std::string& version,
-                                                            Sources sources) {
-  return std::make_unique<Engine>(config, version, sources);
+openbao::Handler Bind(MountHandler handler) {
+  return
+      [handler = std::move(handler)](openbao::PathBackend& backend, const openbao::Request& request,
+                                     const openbao::FieldData& data) {
+        const kvclient::Allowance allowance = KvAllowance(request);
+        // No other backend is given these paths.
+        return handler(static_cast<Engine&>(backend).mount(), request, data);
+      };
+}
+
+openbao::BackendFactory EngineFactory(std::string version, base::Clock& clock,
+                                      base::Random& random) {
+  // Deferred: the host waits for the handshake, which needs no paths.
+  return [table = std::async(std::launch::deferred, MakeTable, std::move(version)).share(), &clock,
+          &random](const openbao::BackendConfig& config)
+             -> absl::StatusOr<std::unique_ptr<openbao::Backend>> {
+    return std::make_unique<Engine>(table.get(), *config.system,
+                                    Sources{&clock, &random, config.logger});
+  };
 }
 
 }  // namespace engine

@@ -1,19 +1,18 @@
 #ifndef ENGINE_ENGINE_H_
 #define ENGINE_ENGINE_H_
 
-#include <memory>
 #include <string>
 
-#include "absl/status/statusor.h"
-#include "engine/mount.h"
+#include "base/clock.h"
+#include "base/random.h"
 #include "sdk/logical/backend.h"
 
 namespace engine {
 
-// The secrets engine of one mount. `sources` and what `config` points to outlive it.
-absl::StatusOr<std::unique_ptr<openbao::Backend>> NewEngine(const openbao::BackendConfig& config,
-                                                            const std::string& version,
-                                                            Sources sources);
+// Makes each mount's secrets engine. What they have in common is made once, with the first of them.
+// `clock`, `random` and what the factory is given outlive the engines.
+openbao::BackendFactory EngineFactory(std::string version, base::Clock& clock,
+                                      base::Random& random);
 
 }  // namespace engine
 

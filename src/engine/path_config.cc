@@ -126,16 +126,16 @@ std::vector<openbao::Field> Fields() {
 
 }  // namespace
 
-std::vector<openbao::Path> ConfigPaths(Mount& mount) {
+std::vector<openbao::Path> ConfigPaths() {
   openbao::Path path;
   path.pattern = "config";
   path.synopsis = "The mount's settings. What a write leaves out stays as it is.";
   path.fields = Fields();
   path.operations = {{.operation = openbao::Operation::kRead,
-                      .handler = Bind(mount, Read),
+                      .handler = Bind(Read),
                       .summary = "Read the settings."},
                      {.operation = openbao::Operation::kUpdate,
-                      .handler = Bind(mount, Write),
+                      .handler = Bind(Write),
                       .summary = "Change settings.",
                       .active_node_only = true}};
   return {path};

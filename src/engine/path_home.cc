@@ -287,7 +287,7 @@ std::vector<openbao::Field> Fields() {
 
 }  // namespace
 
-std::vector<openbao::Path> HomePaths(Mount& mount) {
+std::vector<openbao::Path> HomePaths() {
   openbao::Path path;
   path.pattern = "config/home";
   path.synopsis =
@@ -305,11 +305,11 @@ std::vector<openbao::Path> HomePaths(Mount& mount) {
       "capability. A stored credential is never sent to another address: that needs it anew.";
   path.fields = Fields();
   path.operations = {{.operation = openbao::Operation::kRead,
-                      .handler = Bind(mount, Read),
+                      .handler = Bind(Read),
                       .summary = "Read the home, and whether its connection works.",
                       .active_node_only = true},
                      {.operation = openbao::Operation::kUpdate,
-                      .handler = Bind(mount, Write),
+                      .handler = Bind(Write),
                       .summary = "Set the home, and move the record there.",
                       .active_node_only = true}};
   return {path};

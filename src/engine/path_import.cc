@@ -117,7 +117,7 @@ Answer Init(Mount& mount, const Request& request, const FieldData& data) {
 
 }  // namespace
 
-std::vector<openbao::Path> ImportPaths(Mount& mount) {
+std::vector<openbao::Path> ImportPaths() {
   openbao::Path adopt;
   adopt.pattern = "import";
   adopt.synopsis = "Adopt an existing record.";
@@ -157,7 +157,7 @@ std::vector<openbao::Path> ImportPaths(Mount& mount) {
                               "newer_keys says what becomes of its keys."});
   adopt.fields.push_back(NewerKeysField());
   adopt.operations.push_back({.operation = openbao::Operation::kUpdate,
-                              .handler = Bind(mount, Import),
+                              .handler = Bind(Import),
                               .summary = "Adopt a record.",
                               .active_node_only = true});
 
@@ -166,7 +166,7 @@ std::vector<openbao::Path> ImportPaths(Mount& mount) {
   init.synopsis = "Make a fresh record where there is none: a first key in each set.";
   init.fields = WriteFields();
   init.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = Bind(mount, Init),
+                             .handler = Bind(Init),
                              .summary = "Make the first record.",
                              .active_node_only = true});
   return {adopt, init};

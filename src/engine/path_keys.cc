@@ -228,12 +228,12 @@ openbao::Path ActionPath(std::string_view action, std::string synopsis, std::str
 
 }  // namespace
 
-std::vector<openbao::Path> KeysPaths(Mount& mount) {
+std::vector<openbao::Path> KeysPaths() {
   openbao::Path list;
   list.pattern = "keys";
   list.synopsis = "Every key that is known, by its kid, with its state. No key material.";
   list.operations.push_back({.operation = Operation::kList,
-                             .handler = Bind(mount, List),
+                             .handler = Bind(List),
                              .summary = "List the kids (-detailed: with their states)."});
 
   openbao::Path one;
@@ -243,9 +243,8 @@ std::vector<openbao::Path> KeysPaths(Mount& mount) {
       "state is staged (readers have it, and don't seal with it yet), current, retained (it opens "
       "what it sealed), retired (out of the record, in the archive), compromised, or destroyed.";
   one.fields = {KidField()};
-  one.operations.push_back({.operation = Operation::kRead,
-                            .handler = Bind(mount, Read),
-                            .summary = "Read a key's life."});
+  one.operations.push_back(
+      {.operation = Operation::kRead, .handler = Bind(Read), .summary = "Read a key's life."});
 
   openbao::Path destroy;
   destroy.pattern = "destroy-key/{kid}";
@@ -262,7 +261,7 @@ std::vector<openbao::Path> KeysPaths(Mount& mount) {
                             .description = "The kid once more.",
                             .required = true});
   destroy.operations.push_back({.operation = Operation::kUpdate,
-                                .handler = Bind(mount, Destroy),
+                                .handler = Bind(Destroy),
                                 .summary = "Destroy a key.",
                                 .active_node_only = true});
   return {
@@ -271,13 +270,13 @@ std::vector<openbao::Path> KeysPaths(Mount& mount) {
       ActionPath("retire", "Take a retained key out of the record, into the archive.",
                  "For a key that nothing needs any more: what was sealed with it must have been "
                  "sealed anew. Never the current or a staged key, and never by a timer.",
-                 Bind(mount, RetireKey)),
+                 Bind(RetireKey)),
       ActionPath("restore", "Bring a retired key back, at the end of its sets.", "",
-                 Bind(mount, RestoreKey)),
+                 Bind(RestoreKey)),
       ActionPath("compromised", "Mark a key as compromised, for good.",
                  "It stays in the record, so that what it sealed can be opened and sealed anew. No "
                  "rollback makes it current again. If it is current, rotate.",
-                 Bind(mount, MarkCompromised)),
+                 Bind(MarkCompromised)),
       std::move(destroy)};
 }
 

@@ -102,7 +102,7 @@ Answer Acknowledge(Mount& mount, const Request& request, const FieldData& data) 
 
 }  // namespace
 
-std::vector<openbao::Path> ReadersPaths(Mount& mount) {
+std::vector<openbao::Path> ReadersPaths() {
   openbao::Path list;
   list.pattern = "readers";
   list.synopsis = "Who has fetched the record, which version and when; and who acknowledged.";
@@ -115,7 +115,7 @@ std::vector<openbao::Path> ReadersPaths(Mount& mount) {
       "that the process behind "
       "it loaded it. consumer:NAME entries are acknowledgements.";
   list.operations.push_back({.operation = Operation::kList,
-                             .handler = Bind(mount, List),
+                             .handler = Bind(List),
                              .summary = "List the readers (-detailed: with what they have).",
                              .active_node_only = true});
 
@@ -135,7 +135,7 @@ std::vector<openbao::Path> ReadersPaths(Mount& mount) {
                  .description = "The kid that it has; status shows the staged one.",
                  .required = true}};
   ack.operations.push_back({.operation = Operation::kUpdate,
-                            .handler = Bind(mount, Acknowledge),
+                            .handler = Bind(Acknowledge),
                             .summary = "Acknowledge a key.",
                             .active_node_only = true});
   return {list, ack};

@@ -189,28 +189,28 @@ Answer ReadMetadata(Mount& mount, const Request& request, const FieldData&) {
 }
 
 // A folder on the way to the record's metadata, for `bao kv list`.
-openbao::Path Folder(Mount& mount, std::string pattern, std::string only) {
+openbao::Path Folder(std::string pattern, std::string only) {
   openbao::Path path;
   path.pattern = std::move(pattern);
   path.synopsis = "The way to the record, as KV v2 lists it.";
-  path.operations.push_back({.operation = Operation::kList,
-                             .handler = [&mount, only = std::move(only)](
-                                            const Request& request, const FieldData&) -> Answer {
-                               ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers,
-                                                mount.records().List(*request.storage));
-                               Response response;
-                               response.data["keys"] = Json::array();
-                               if (!numbers.empty())
-                                 response.data["keys"].push_back(JsonText(only));
-                               return response;
-                             },
-                             .summary = "List what is here."});
+  path.operations.push_back(
+      {.operation = Operation::kList,
+       .handler = Bind([only = std::move(only)](Mount& mount, const Request& request,
+                                                const FieldData&) -> Answer {
+         ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers,
+                          mount.records().List(*request.storage));
+         Response response;
+         response.data["keys"] = Json::array();
+         if (!numbers.empty()) response.data["keys"].push_back(JsonText(only));
+         return response;
+       }),
+       .summary = "List what is here."});
   return path;
 }
 
 openbao::PathOperation Refuse(Operation operation, const char* why) {
   return {.operation = operation,
-          .handler = [why](const Request&, const FieldData&) -> Answer {
+          .handler = [why](openbao::PathBackend&, const Request&, const FieldData&) -> Answer {
             return absl::InvalidArgumentError(why);
           },
           .summary = "Refused, with the reason.",
@@ -246,8 +246,8 @@ openbao::Path Refused(std::string pattern, const std::vector<Operation>& operati
 
 }  // namespace
 
-std::vector<openbao::Path> RecordPaths(Mount& mount) {
-  const openbao::Handler read = Bind(mount, Read);
+std::vector<openbao::Path> RecordPaths() {
+  const openbao::Handler read = Bind(Read);
 
   openbao::Path data;
   data.pattern = base::Cat("data/", kRecordPath);
@@ -266,25 +266,26 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
        .type = FieldType::kObject,
        .description =
            "{\"cas\": N}: write only if N is the live version (0: if there is none yet)."}};
-  const auto with_data = [](auto handler) {
-    return [handler](const Request& request, const FieldData& fields) -> Answer {
+  const auto with_data = [](MountHandler handler) {
+    return Bind([handler = std::move(handler)](Mount& mount, const Request& request,
+                                               const FieldData& fields) -> Answer {
       if (fields.Object("data") == nullptr) {
         return absl::InvalidArgumentError(
             "data is missing: expected {\"data\": {the record's fields}}");
       }
-      return handler(request, fields);
-    };
+      return handler(mount, request, fields);
+    });
   };
   data.operations = {
       {.operation = Operation::kRead,
        .handler = read,
        .summary = "Read the live version or another."},
       {.operation = Operation::kUpdate,
-       .handler = with_data(Bind(mount, Put)),
+       .handler = with_data(Put),
        .summary = "Replace the record.",
        .active_node_only = true},
       {.operation = Operation::kPatch,
-       .handler = with_data(Bind(mount, Patch)),
+       .handler = with_data(Patch),
        .summary = "Replace some fields of the record.",
        .active_node_only = true},
       Refuse(Operation::kDelete, kNoDelete),
@@ -309,7 +310,7 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
   metadata.synopsis = "The versions of the record, as KV v2's metadata.";
   metadata.operations = {
       {.operation = Operation::kRead,
-       .handler = Bind(mount, ReadMetadata),
+       .handler = Bind(ReadMetadata),
        .summary = "Read the metadata of all versions."},
       Refuse(Operation::kUpdate, kNoMetadata),
       Refuse(Operation::kPatch, kNoMetadata),
@@ -317,9 +318,9 @@ std::vector<openbao::Path> RecordPaths(Mount& mount) {
   };
 
   std::vector<openbao::Path> paths{std::move(data), std::move(bare), std::move(metadata)};
-  paths.push_back(Folder(mount, "metadata", "encryption/"));
-  paths.push_back(Folder(mount, "metadata/encryption", "keys/"));
-  paths.push_back(Folder(mount, "metadata/encryption/keys", "stored_data"));
+  paths.push_back(Folder("metadata", "encryption/"));
+  paths.push_back(Folder("metadata/encryption", "keys/"));
+  paths.push_back(Folder("metadata/encryption/keys", "stored_data"));
   paths.push_back(Refused("delete/{path...}", {Operation::kUpdate, Operation::kDelete}));
   paths.push_back(Refused("undelete/{path...}", {Operation::kUpdate}));
   paths.push_back(Refused("destroy/{path...}", {Operation::kUpdate}));

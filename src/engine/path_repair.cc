@@ -143,7 +143,7 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
 
 }  // namespace
 
-std::vector<openbao::Path> RepairPaths(Mount& mount) {
+std::vector<openbao::Path> RepairPaths() {
   openbao::Path path;
   path.pattern = "repair";
   path.synopsis = "Bring back keys that another hand took out of the record or overwrote.";
@@ -167,7 +167,7 @@ std::vector<openbao::Path> RepairPaths(Mount& mount) {
                          .description = "A record to take the keys from, as `bao kv get "
                                         "-format=json` prints it (backup=@FILE)."});
   path.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = Bind(mount, Repair),
+                             .handler = Bind(Repair),
                              .summary = "Bring back what was taken out.",
                              .active_node_only = true});
   return {path};

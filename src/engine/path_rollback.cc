@@ -51,7 +51,7 @@ Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
 
 }  // namespace
 
-std::vector<openbao::Path> RollbackPaths(Mount& mount) {
+std::vector<openbao::Path> RollbackPaths() {
   openbao::Path path;
   path.pattern = "rollback";
   path.synopsis = "Make an earlier version's record current again, as a new version.";
@@ -68,7 +68,7 @@ std::vector<openbao::Path> RollbackPaths(Mount& mount) {
                          .required = true});
   path.fields.push_back(NewerKeysField());
   path.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = Bind(mount, Rollback),
+                             .handler = Bind(Rollback),
                              .summary = "Go back to an earlier version.",
                              .active_node_only = true});
   return {path};

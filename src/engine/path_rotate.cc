@@ -40,7 +40,7 @@ Answer Activate(Mount& mount, const Request& request, const FieldData& data) {
   return ChangeReply(outcome, std::nullopt);
 }
 
-openbao::Path RotatePath(Mount& mount) {
+openbao::Path RotatePath() {
   openbao::Path path;
   path.pattern = "rotate";
   path.synopsis = "Make a fresh key: current at once, or staged until its readers have it.";
@@ -67,13 +67,13 @@ openbao::Path RotatePath(Mount& mount) {
        .description = "Rotate even while another key is staged, which then becomes a retained "
                       "one."});
   path.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = Bind(mount, Rotate),
+                             .handler = Bind(Rotate),
                              .summary = "Rotate the Master Encryption Key.",
                              .active_node_only = true});
   return path;
 }
 
-openbao::Path ActivatePath(Mount& mount) {
+openbao::Path ActivatePath() {
   openbao::Path path;
   path.pattern = "activate";
   path.synopsis = "Make the staged key current.";
@@ -88,7 +88,7 @@ openbao::Path ActivatePath(Mount& mount) {
                          .description = "Activate before its time. A reader that lacks the key "
                                         "can't open what is sealed with it from then on."});
   path.operations.push_back({.operation = openbao::Operation::kUpdate,
-                             .handler = Bind(mount, Activate),
+                             .handler = Bind(Activate),
                              .summary = "Activate the staged key.",
                              .active_node_only = true});
   return path;
@@ -96,8 +96,6 @@ openbao::Path ActivatePath(Mount& mount) {
 
 }  // namespace
 
-std::vector<openbao::Path> RotatePaths(Mount& mount) {
-  return {RotatePath(mount), ActivatePath(mount)};
-}
+std::vector<openbao::Path> RotatePaths() { return {RotatePath(), ActivatePath()}; }
 
 }  // namespace engine

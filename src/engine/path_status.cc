@@ -164,7 +164,7 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
 
 }  // namespace
 
-std::vector<openbao::Path> StatusPaths(Mount& mount) {
+std::vector<openbao::Path> StatusPaths() {
   openbao::Path path;
   path.pattern = "status";
   path.synopsis =
@@ -176,7 +176,7 @@ std::vector<openbao::Path> StatusPaths(Mount& mount) {
       "readers_behind counts the readers seen on the record's read paths that have not fetched the "
       "newest key.";
   path.operations.push_back({.operation = openbao::Operation::kRead,
-                             .handler = Bind(mount, Status),
+                             .handler = Bind(Status),
                              .summary = "Read the status.",
                              .active_node_only = true});
   return {path};

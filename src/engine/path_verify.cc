@@ -306,7 +306,7 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
 
 }  // namespace
 
-std::vector<openbao::Path> VerifyPaths(Mount& mount) {
+std::vector<openbao::Path> VerifyPaths() {
   openbao::Path path;
   path.pattern = "verify";
   path.synopsis =
@@ -317,9 +317,8 @@ std::vector<openbao::Path> VerifyPaths(Mount& mount) {
       "the record and of its readers; a message and, where something is amiss, what to do. "
       "Each key of the record seals and opens a message with AES-256-GCM. No key material is "
       "shown.";
-  path.operations.push_back({.operation = openbao::Operation::kRead,
-                             .handler = Bind(mount, Verify),
-                             .summary = "Verify now."});
+  path.operations.push_back(
+      {.operation = openbao::Operation::kRead, .handler = Bind(Verify), .summary = "Verify now."});
   return {path};
 }
 

@@ -90,7 +90,7 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
 
 }  // namespace
 
-std::vector<openbao::Path> VersionsPaths(Mount& mount) {
+std::vector<openbao::Path> VersionsPaths() {
   openbao::Path list;
   list.pattern = "versions";
   list.synopsis = "The versions of the record, oldest first.";
@@ -106,7 +106,7 @@ std::vector<openbao::Path> VersionsPaths(Mount& mount) {
                   .description = "At most so many; 0 for all (0).",
                   .query = true}};
   list.operations.push_back({.operation = openbao::Operation::kList,
-                             .handler = Bind(mount, List),
+                             .handler = Bind(List),
                              .summary = "List the versions' numbers."});
 
   openbao::Path one;
@@ -117,7 +117,7 @@ std::vector<openbao::Path> VersionsPaths(Mount& mount) {
   one.fields = {
       {.name = "version", .type = FieldType::kUnsigned, .description = "The version's number."}};
   one.operations.push_back({.operation = openbao::Operation::kRead,
-                            .handler = Bind(mount, Read),
+                            .handler = Bind(Read),
                             .summary = "Read a version's history entry."});
   return {list, one};
 }

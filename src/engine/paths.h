@@ -1,13 +1,12 @@
-// The mount's paths, one function a file path_*.cc. Each path's handlers hold a reference to the
-// mount, which must outlive them.
+// The paths of every mount, one function a file path_*.cc. They hold nothing of any mount.
 #ifndef ENGINE_PATHS_H_
 #define ENGINE_PATHS_H_
 
+#include <functional>
 #include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/kv_time.h"
 #include "engine/mount.h"
 #include "sdk/framework/path.h"
 
@@ -16,28 +15,25 @@ namespace engine {
 // Where readers find the record, and the same path with KV v2's "data/".
 inline constexpr char kRecordPath[] = "encryption/keys/stored_data";
 
-// What a handler answers, and how it is bound to its mount.
 using Answer = absl::StatusOr<std::optional<openbao::Response>>;
-inline openbao::Handler Bind(Mount& mount, Answer (*handler)(Mount&, const openbao::Request&,
-                                                             const openbao::FieldData&)) {
-  return [&mount, handler](const openbao::Request& request, const openbao::FieldData& data) {
-    const kvclient::Allowance allowance = KvAllowance(request);
-    return handler(mount, request, data);
-  };
-}
+using MountHandler =
+    std::function<Answer(Mount&, const openbao::Request&, const openbao::FieldData&)>;
+// Gives each request to `handler` with the mount that it came to, and sets the time that it may
+// take at a KV server. The backend must be an engine (engine.cc).
+openbao::Handler Bind(MountHandler handler);
 
-std::vector<openbao::Path> ConfigPaths(Mount& mount);
-std::vector<openbao::Path> HomePaths(Mount& mount);
-std::vector<openbao::Path> ImportPaths(Mount& mount);
-std::vector<openbao::Path> KeysPaths(Mount& mount);
-std::vector<openbao::Path> ReadersPaths(Mount& mount);
-std::vector<openbao::Path> RecordPaths(Mount& mount);
-std::vector<openbao::Path> RepairPaths(Mount& mount);
-std::vector<openbao::Path> RollbackPaths(Mount& mount);
-std::vector<openbao::Path> RotatePaths(Mount& mount);
-std::vector<openbao::Path> StatusPaths(Mount& mount);
-std::vector<openbao::Path> VerifyPaths(Mount& mount);
-std::vector<openbao::Path> VersionsPaths(Mount& mount);
+std::vector<openbao::Path> ConfigPaths();
+std::vector<openbao::Path> HomePaths();
+std::vector<openbao::Path> ImportPaths();
+std::vector<openbao::Path> KeysPaths();
+std::vector<openbao::Path> ReadersPaths();
+std::vector<openbao::Path> RecordPaths();
+std::vector<openbao::Path> RepairPaths();
+std::vector<openbao::Path> RollbackPaths();
+std::vector<openbao::Path> RotatePaths();
+std::vector<openbao::Path> StatusPaths();
+std::vector<openbao::Path> VerifyPaths();
+std::vector<openbao::Path> VersionsPaths();
 
 }  // namespace engine
 

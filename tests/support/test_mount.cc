@@ -26,7 +26,9 @@ std::string KeptLog::text() {
 }
 
 TestMount::TestMount(std::uint64_t seed)
-    : clock_(absl::FromUnixSeconds(1'800'000'000)), random_(seed) {
+    : clock_(absl::FromUnixSeconds(1'800'000'000)),
+      random_(seed),
+      factory_(engine::EngineFactory("v0.0.0-test", clock_, random_)) {
   Restart();
 }
 
@@ -34,7 +36,7 @@ void TestMount::Restart() {
   openbao::BackendConfig config;
   config.logger = &log_;
   config.system = &system_;
-  engine_ = *engine::NewEngine(config, "v0.0.0-test", {&clock_, &random_, &log_});
+  engine_ = *factory_(config);
   engine_->Initialize(storage_).IgnoreError();
 }
 

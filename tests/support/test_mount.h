@@ -61,6 +61,9 @@ class TestMount {
   // Ticks once a minute for that long.
   void Run(absl::Duration time);
 
+  // The host's word that another node changed an entry.
+  void Invalidate(std::string_view key) { engine_->InvalidateKey(key); }
+
   // Who calls from now on.
   void set_caller(std::string accessor, std::string address) {
     accessor_ = std::move(accessor);
@@ -99,6 +102,7 @@ class TestMount {
   std::atomic<int> requests_ = 0;
   std::string accessor_ = "accessor-1";
   std::string address_ = "127.0.0.1";
+  openbao::BackendFactory factory_;
   std::unique_ptr<openbao::Backend> engine_;
 };
 

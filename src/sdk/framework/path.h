@@ -14,8 +14,11 @@
 
 namespace openbao {
 
-using Handler =
-    std::function<absl::StatusOr<std::optional<Response>>(const Request&, const FieldData&)>;
+class PathBackend;
+
+// Serves the requests of every mount: `backend` is the one that the request came to.
+using Handler = std::function<absl::StatusOr<std::optional<Response>>(
+    PathBackend& backend, const Request&, const FieldData&)>;
 
 // What a path does for one operation.
 struct PathOperation {
@@ -29,8 +32,8 @@ struct PathOperation {
   bool any_parameters = false;
 };
 
-// One path of a mount: what it is, takes and does. Everything the help and the OpenAPI document say
-// comes from here.
+// One path of a plugin's mounts: what it is, takes and does. Everything the help and the OpenAPI
+// document say comes from here.
 struct Path {
   // Segments between slashes; "{name}" takes one segment, "{name...}" at the end one or more. Each
   // name is a field. "versions/{version}".

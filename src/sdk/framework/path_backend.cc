@@ -34,18 +34,18 @@ const base::Json& Parameters(const Request& request, const PathOperation& operat
 
 }  // namespace
 
-PathBackend::PathBackend(Config config, SystemView& system)
-    : config_(std::move(config)), system_(system) {}
+PathBackend::PathBackend(std::shared_ptr<const PathTable> table, SystemView& system)
+    : table_(std::move(table)), system_(system) {}
 
 absl::StatusOr<bool> PathBackend::IsStandby() {
   if (const Standby known = standby_.load(); known != Standby::kUnknown) {
     return known == Standby::kYes;
   }
   ASSIGN_OR_RETURN(const bool answer, system_.PerformanceStandby());
-  // Known to others only when on_active has returned.
+  // Known to others only when OnActive has returned.
   absl::MutexLock lock(&first_answer_);
   if (standby_.load() == Standby::kUnknown) {
-    if (!answer && config_.on_active) config_.on_active();
+    if (!answer) OnActive();
     standby_.store(answer ? Standby::kYes : Standby::kNo);
   }
   return standby_.load() == Standby::kYes;
@@ -57,7 +57,7 @@ absl::StatusOr<std::optional<Response>> PathBackend::HandleRequest(const Request
       return Help(request);
     case Operation::kRollback: {
       ASSIGN_OR_RETURN(const bool standby, IsStandby());
-      if (!standby && config_.on_tick) RETURN_IF_ERROR(config_.on_tick(request));
+      if (!standby) RETURN_IF_ERROR(OnTick(request));
       return std::nullopt;
     }
     case Operation::kOther:
@@ -72,7 +72,7 @@ absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& req
   const Operation operation =
       request.operation == Operation::kCreate ? Operation::kUpdate : request.operation;
   bool path_found = false;
-  for (const Path& path : config_.paths) {
+  for (const Path& path : table_->paths) {
     const auto captured = MatchPath(path.pattern, request.path);
     if (!captured.has_value()) continue;
     path_found = true;
@@ -85,7 +85,7 @@ absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& req
         const FieldData data,
         FieldData::Parse(path.fields, Parameters(request, *serves, scratch), *captured,
                          HasBody(operation) ? FieldData::Use::kBody : FieldData::Use::kQuery));
-    return serves->handler(request, data);
+    return serves->handler(*this, request, data);
   }
   return path_found ? UnsupportedOperation() : UnsupportedPath();
 }
@@ -93,27 +93,23 @@ absl::StatusOr<std::optional<Response>> PathBackend::Dispatch(const Request& req
 absl::StatusOr<std::optional<Response>> PathBackend::Help(const Request& request) const {
   Response response;
   if (request.path.empty()) {
-    response.data["help"] = base::JsonText(RootHelp(config_.description, config_.paths));
+    response.data["help"] = base::JsonText(RootHelp(table_->description, table_->paths));
     response.data["see_also"] = nullptr;
     response.data["openapi"] =
-        OpenApiDocument(config_.title, config_.version, config_.paths, config_.special.root);
+        OpenApiDocument(table_->title, table_->version, table_->paths, table_->special.root);
     return response;
   }
-  for (const Path& path : config_.paths) {
+  for (const Path& path : table_->paths) {
     // Help is asked of a pattern as well as of a path that matches it.
     if (path.pattern != request.path && !MatchPath(path.pattern, request.path).has_value())
       continue;
     response.data["help"] = base::JsonText(PathHelp(path));
     response.data["see_also"] = nullptr;
     response.data["openapi"] =
-        OpenApiDocument(config_.title, config_.version, {path}, config_.special.root);
+        OpenApiDocument(table_->title, table_->version, {path}, table_->special.root);
     return response;
   }
   return UnsupportedPath();
-}
-
-void PathBackend::InvalidateKey(std::string_view key) {
-  if (config_.on_invalidate) config_.on_invalidate(key);
 }
 
 }  // namespace openbao

@@ -2,8 +2,10 @@
 #define SDK_FRAMEWORK_PATH_BACKEND_H_
 
 #include <atomic>
-#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
@@ -12,31 +14,34 @@
 
 namespace openbao {
 
+// What all mounts of a plugin have in common. It takes tens of KiB, so make it once a process.
+struct PathTable {
+  std::string title;        // "openbao-plugin-secrets-mek"
+  std::string version;      // "v0.1.0"
+  std::string description;  // the root help's text
+  std::vector<Path> paths;
+  SpecialPaths special = {};
+};
+
 // A backend made of paths: routes by operation and path, types the parameters, answers help,
-// forwards from standbys. Owns its paths; thread-safe if their handlers are.
+// forwards from standbys. What is a mount's own belongs to a class derived from it, to which the
+// handlers cast the backend that they are given. Thread-safe if the handlers are.
 class PathBackend : public Backend {
  public:
-  struct Config {
-    std::string title;        // "openbao-plugin-secrets-mek"
-    std::string version;      // "v0.1.0"
-    std::string description;  // the root help's text
-    std::vector<Path> paths;
-    SpecialPaths special;
-    // This node turned out to be no standby. Called once, before the first request is served.
-    std::function<void()> on_active;
-    // The host's tick, every 60 s on the active node.
-    std::function<absl::Status(const Request&)> on_tick;
-    std::function<void(std::string_view key)> on_invalidate;
-  };
-
-  // `system` must outlive this object.
-  PathBackend(Config config, SystemView& system);
+  // `table` is shared and not null; `system` must outlive this object.
+  PathBackend(std::shared_ptr<const PathTable> table, SystemView& system);
 
   // Asks the host nothing: a mount that joins need not wait until its connection stands.
   absl::Status Initialize(Storage&) override { return absl::OkStatus(); }
   absl::StatusOr<std::optional<Response>> HandleRequest(const Request& request) override;
-  SpecialPaths Special() const override { return config_.special; }
-  void InvalidateKey(std::string_view key) override;
+  SpecialPaths Special() const override { return table_->special; }
+  void InvalidateKey(std::string_view) override {}
+
+ protected:
+  // This node turned out to be no standby. Called once, before the first request is served.
+  virtual void OnActive() {}
+  // The host's tick, every 60 s on the active node.
+  virtual absl::Status OnTick(const Request&) { return absl::OkStatus(); }
 
  private:
   // Whether this node is a performance standby; asked of the host until it has answered once.
@@ -44,7 +49,7 @@ class PathBackend : public Backend {
   absl::StatusOr<std::optional<Response>> Help(const Request& request) const;
   absl::StatusOr<std::optional<Response>> Dispatch(const Request& request);
 
-  const Config config_;
+  const std::shared_ptr<const PathTable> table_;
   SystemView& system_;
   absl::Mutex first_answer_;
   enum class Standby { kUnknown, kNo, kYes };

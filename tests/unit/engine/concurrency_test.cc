@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/engine.h"
 #include "mek/record.h"
 #include "support/status_matchers.h"
 #include "support/test_mount.h"
@@ -121,6 +122,40 @@ TEST(Concurrency, ReadersSeeWholeRecordsWhileWritersWrite) {
   });
   writer.join();
   EXPECT_GT(reads, 0);
+}
+
+// They share their paths, and nothing else.
+TEST(Concurrency, MountsThatOneFactoryMakesAtOnceKeepApart) {
+  constexpr int kMounts = 8;
+  FakeClock clock(absl::FromUnixSeconds(1'800'000'000));
+  SeededRandom random(1);
+  KeptLog log;
+  FakeSystemView system;
+  openbao::BackendConfig config;
+  config.logger = &log;
+  config.system = &system;
+  const openbao::BackendFactory factory = engine::EngineFactory("v0.0.0-test", clock, random);
+  std::vector<std::uint64_t> versions(kMounts);
+  InParallel(kMounts, [&](int i) {
+    const auto mount = factory(config);
+    ASSERT_THAT(mount, IsOk());
+    FakeStorage storage;
+    const auto call = [&](openbao::Operation operation, std::string path) {
+      openbao::Request request;
+      request.operation = operation;
+      request.path = std::move(path);
+      request.storage = &storage;
+      return (*mount)->HandleRequest(request);
+    };
+    ASSERT_THAT(call(openbao::Operation::kUpdate, "init"), IsOk());
+    for (int rotated = 0; rotated < i; ++rotated) {
+      ASSERT_THAT(call(openbao::Operation::kUpdate, "rotate"), IsOk());
+    }
+    const auto status = call(openbao::Operation::kRead, "status");
+    ASSERT_THAT(status, IsOk());
+    versions[static_cast<std::size_t>(i)] = (*status)->data.at("version").get<std::uint64_t>();
+  });
+  EXPECT_THAT(versions, ::testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
 }
 
 }  // namespace

@@ -45,6 +45,14 @@ TEST_F(StorageCalls, TheFirstReadOfAProcessListsAndReads) {
   EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }), "");
 }
 
+TEST_F(StorageCalls, AfterAnInvalidationAReadDoesTheSame) {
+  mount_.Record();
+  mount_.Invalidate("versions/0000000002");
+  EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }),
+            "get config, get config/home, list versions/, get versions/0000000002");
+  EXPECT_EQ(CallsOf(mount_, [&] { mount_.Record(); }), "");
+}
+
 TEST_F(StorageCalls, ARotationIsOnePut) {
   EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Write("rotate"), IsOk()); }),
             "put versions/0000000003");

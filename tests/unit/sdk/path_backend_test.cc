@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -57,13 +59,27 @@ class NoStorage final : public Storage {
   static absl::Status Fail() { return absl::InternalError("storage was touched"); }
 };
 
+// A mount of a plugin that does something by itself: what, a test says.
+class Derived final : public PathBackend {
+ public:
+  using PathBackend::PathBackend;
+
+  std::function<void()> on_active;
+  std::function<absl::Status()> on_tick;
+  int handled = 0;
+
+ private:
+  void OnActive() override { on_active(); }
+  absl::Status OnTick(const Request&) override { return on_tick(); }
+};
+
 class PathBackendTest : public ::testing::Test {
  protected:
   PathBackendTest() {
-    config_.title = "a-plugin";
-    config_.version = "v1.2.3";
-    config_.description = "What it is.";
-    config_.special.root = {"keys/*"};
+    table_.title = "a-plugin";
+    table_.version = "v1.2.3";
+    table_.description = "What it is.";
+    table_.special.root = {"keys/*"};
     Path keys;
     keys.pattern = "keys";
     keys.synopsis = "All keys.";
@@ -78,19 +94,13 @@ class PathBackendTest : public ::testing::Test {
                       Serves("delete key", Operation::kDelete)};
     key.operations[1].active_node_only = true;
     key.operations[2].any_parameters = true;
-    config_.paths = {keys, key};
-    config_.on_active = [this] { ++activated_; };
-    config_.on_tick = [this](const Request&) {
-      ++ticks_;
-      return tick_result_;
-    };
-    config_.on_invalidate = [this](std::string_view k) { invalidated_.emplace_back(k); };
+    table_.paths = {keys, key};
   }
 
   PathOperation Serves(const std::string& what, Operation operation) {
     return {
         .operation = operation,
-        .handler = [this, what](const Request& request,
+        .handler = [this, what](PathBackend&, const Request& request,
                                 const FieldData& data) -> absl::StatusOr<std::optional<Response>> {
           handled_.push_back(what);
           request_data_ = request.data;
@@ -103,8 +113,18 @@ class PathBackendTest : public ::testing::Test {
         .summary = what};
   }
 
-  PathBackend& backend() {
-    if (backend_ == nullptr) backend_ = std::make_unique<PathBackend>(config_, system_);
+  std::unique_ptr<Derived> NewBackend() {
+    auto backend = std::make_unique<Derived>(std::make_shared<const PathTable>(table_), system_);
+    backend->on_active = [this] { ++activated_; };
+    backend->on_tick = [this] {
+      ++ticks_;
+      return tick_result_;
+    };
+    return backend;
+  }
+
+  Derived& backend() {
+    if (backend_ == nullptr) backend_ = NewBackend();
     return *backend_;
   }
 
@@ -123,16 +143,15 @@ class PathBackendTest : public ::testing::Test {
   }
 
   ScriptedSystem system_;
-  PathBackend::Config config_;
-  std::unique_ptr<PathBackend> backend_;
+  PathTable table_;
+  std::unique_ptr<Derived> backend_;
   std::vector<std::string> handled_;
   Json request_data_;
   std::string name_;
   std::optional<std::uint64_t> number_;
   std::atomic<int> activated_ = 0;
-  int ticks_ = 0;
+  std::atomic<int> ticks_ = 0;
   absl::Status tick_result_;
-  std::vector<std::string> invalidated_;
 };
 
 TEST_F(PathBackendTest, AHandlerIsChosenByPathAndOperation) {
@@ -208,7 +227,7 @@ TEST_F(PathBackendTest, TwoPathsOfOnePatternServeTheirOperationsTogether) {
   Path more;
   more.pattern = "keys";
   more.operations = {Serves("read keys", Operation::kRead)};
-  config_.paths.push_back(more);
+  table_.paths.push_back(more);
   EXPECT_THAT(Call(Operation::kRead, "keys"), IsOk());
   EXPECT_THAT(Call(Operation::kList, "keys"), IsOk());
   EXPECT_THAT(handled_, ElementsAre("read keys", "list keys"));
@@ -224,10 +243,10 @@ TEST_F(PathBackendTest, BadParametersDontReachTheHandler) {
 }
 
 TEST_F(PathBackendTest, ReadsTakeQueryParametersAndWritesTheOthers) {
-  config_.paths[1].fields.push_back(
+  table_.paths[1].fields.push_back(
       {.name = "at", .type = FieldType::kUnsigned, .description = "", .query = true});
-  config_.paths[1].operations[2].any_parameters = false;
-  config_.paths[1].operations.push_back(Serves("patch key", Operation::kPatch));
+  table_.paths[1].operations[2].any_parameters = false;
+  table_.paths[1].operations.push_back(Serves("patch key", Operation::kPatch));
   const auto refused = [](const char* name) {
     return StatusIs(absl::StatusCode::kInvalidArgument,
                     HasSubstr(base::Cat("unknown parameter \"", name, "\"")));
@@ -263,7 +282,7 @@ TEST_F(PathBackendTest, TheMarksOfAListingAreNoParametersOfIt) {
 }
 
 TEST_F(PathBackendTest, AHandlersErrorIsTheAnswer) {
-  config_.paths[0].operations[0].handler = [](const Request&, const FieldData&) {
+  table_.paths[0].operations[0].handler = [](PathBackend&, const Request&, const FieldData&) {
     return absl::NotFoundError("gone");
   };
   EXPECT_THAT(Call(Operation::kList, "keys"), StatusIs(absl::StatusCode::kNotFound, "gone"));
@@ -331,8 +350,9 @@ TEST_F(PathBackendTest, AStandbyStaysOne) {
 }
 
 TEST_F(PathBackendTest, AnActiveNodeIsToldSoOnceBeforeItsFirstWrite) {
-  config_.paths[1].operations[1].handler =
-      [this](const Request&, const FieldData&) -> absl::StatusOr<std::optional<Response>> {
+  table_.paths[1].operations[1].handler =
+      [this](PathBackend&, const Request&,
+             const FieldData&) -> absl::StatusOr<std::optional<Response>> {
     EXPECT_EQ(activated_, 1);
     handled_.emplace_back("write");
     return std::nullopt;
@@ -345,17 +365,16 @@ TEST_F(PathBackendTest, AnActiveNodeIsToldSoOnceBeforeItsFirstWrite) {
 }
 
 TEST_F(PathBackendTest, ManyThreadsAskingAtOnceActivateOnce) {
-  config_.on_tick = nullptr;
   for (int round = 0; round < 20; ++round) {
     activated_ = 0;
-    PathBackend raced(config_, system_);
+    const std::unique_ptr<Derived> raced = NewBackend();
     std::vector<std::thread> threads;
     threads.reserve(8);
     for (int i = 0; i < 8; ++i) {
       threads.emplace_back([&raced] {
         Request tick;
         tick.operation = Operation::kRollback;
-        EXPECT_THAT(raced.HandleRequest(tick), IsOk());
+        EXPECT_THAT(raced->HandleRequest(tick), IsOk());
       });
     }
     for (std::thread& thread : threads) thread.join();
@@ -367,19 +386,19 @@ TEST_F(PathBackendTest, NoWriteIsServedWhileTheNodeIsBeingActivated) {
   absl::Notification activating;
   absl::Notification go_on;
   std::atomic<bool> activated = false;
-  config_.on_active = [&] {
-    activating.Notify();
-    go_on.WaitForNotificationWithTimeout(absl::Seconds(20));
-    activated = true;
-  };
   std::atomic<bool> served = false;
-  config_.paths[1].operations[1].handler =
-      [&](const Request&, const FieldData&) -> absl::StatusOr<std::optional<Response>> {
+  table_.paths[1].operations[1].handler =
+      [&](PathBackend&, const Request&,
+          const FieldData&) -> absl::StatusOr<std::optional<Response>> {
     EXPECT_TRUE(activated);
     served = true;
     return std::nullopt;
   };
-  backend();
+  backend().on_active = [&] {
+    activating.Notify();
+    go_on.WaitForNotificationWithTimeout(absl::Seconds(20));
+    activated = true;
+  };
   std::thread first([&] { EXPECT_THAT(Call(Operation::kRollback, ""), IsOk()); });
   ASSERT_TRUE(activating.WaitForNotificationWithTimeout(absl::Seconds(20)));
   std::thread writer([&] { EXPECT_THAT(Call(Operation::kUpdate, "keys/k"), IsOk()); });
@@ -410,18 +429,36 @@ TEST_F(PathBackendTest, TheTickReachesAnActiveNodeOnly) {
   EXPECT_EQ(activated_, 1);
 }
 
-TEST_F(PathBackendTest, WithoutHooksNothingIsCalled) {
-  config_.on_active = nullptr;
-  config_.on_tick = nullptr;
-  config_.on_invalidate = nullptr;
-  EXPECT_THAT(Initialize(), IsOk());
-  EXPECT_THAT(Call(Operation::kRollback, ""), IsOk());
-  backend().InvalidateKey("x");
+TEST_F(PathBackendTest, AMountThatDoesNothingByItselfNeedsNoClassOfItsOwn) {
+  PathBackend plain(std::make_shared<const PathTable>(table_), system_);
+  NoStorage storage;
+  EXPECT_THAT(plain.Initialize(storage), IsOk());
+  Request tick;
+  tick.operation = Operation::kRollback;
+  EXPECT_THAT(plain.HandleRequest(tick), IsOk());
+  plain.InvalidateKey("x");
 }
 
-TEST_F(PathBackendTest, AnInvalidationIsPassedOn) {
-  backend().InvalidateKey("versions/3");
-  EXPECT_THAT(invalidated_, ElementsAre("versions/3"));
+TEST_F(PathBackendTest, MountsShareATableAndAHandlerGetsTheOneThatWasAsked) {
+  table_.paths[0].operations[0].handler =
+      [](PathBackend& asked, const Request&,
+         const FieldData&) -> absl::StatusOr<std::optional<Response>> {
+    ++static_cast<Derived&>(asked).handled;
+    return std::nullopt;
+  };
+  const auto table = std::make_shared<const PathTable>(table_);
+  Derived one(table, system_);
+  Derived other(table, system_);
+  one.on_active = other.on_active = [] {};
+  EXPECT_EQ(table.use_count(), 3);
+  Request list;
+  list.operation = Operation::kList;
+  list.path = "keys";
+  for (Derived* const asked : {&other, &one, &other}) {
+    EXPECT_THAT(asked->HandleRequest(list), IsOk());
+  }
+  EXPECT_EQ(one.handled, 1);
+  EXPECT_EQ(other.handled, 2);
 }
 
 TEST_F(PathBackendTest, SpecialPathsAreTheConfigured) {
@@ -433,9 +470,9 @@ TEST_F(PathBackendTest, HelpOfTheRootHasTextAndTheWholeDocument) {
   ASSERT_THAT(help, IsOk());
   const Json& data = (*help)->data;
   EXPECT_EQ(data.size(), 3U);
-  EXPECT_EQ(data["help"], base::JsonText(RootHelp("What it is.", config_.paths)));
+  EXPECT_EQ(data["help"], base::JsonText(RootHelp("What it is.", table_.paths)));
   EXPECT_TRUE(data["see_also"].is_null());
-  EXPECT_EQ(data["openapi"], OpenApiDocument("a-plugin", "v1.2.3", config_.paths, {"keys/*"}));
+  EXPECT_EQ(data["openapi"], OpenApiDocument("a-plugin", "v1.2.3", table_.paths, {"keys/*"}));
   EXPECT_EQ(data["openapi"]["paths"].size(), 2U);
   EXPECT_EQ(data["openapi"]["paths"]["/keys/{name}"]["x-vault-sudo"], true);
 }
@@ -445,7 +482,7 @@ TEST_F(PathBackendTest, HelpOfAPathIsThatPathsOwn) {
     const auto help = Call(Operation::kHelp, path);
     ASSERT_THAT(help, IsOk()) << path;
     const Json& data = (*help)->data;
-    EXPECT_EQ(data["help"], base::JsonText(PathHelp(config_.paths[1])));
+    EXPECT_EQ(data["help"], base::JsonText(PathHelp(table_.paths[1])));
     EXPECT_TRUE(data["see_also"].is_null());
     EXPECT_EQ(data["openapi"]["paths"].size(), 1U);
     EXPECT_TRUE(data["openapi"]["paths"].contains("/keys/{name}"));
