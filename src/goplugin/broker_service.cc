@@ -75,48 +75,52 @@ absl::StatusOr<std::string> DialTarget(std::string_view network, std::string_vie
   return absl::InvalidArgumentError("the host named a server on an unknown kind of network");
 }
 
-BrokerService::BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentials,
-                             absl::Duration idle_timeout, Leaving* leaving, base::Logger* logger)
-    : credentials_(std::move(credentials)), leaving_(leaving), logger_(logger) {
-  arguments_.SetMaxReceiveMessageSize(-1);
-  arguments_.SetMaxSendMessageSize(-1);
-  arguments_.SetSslTargetNameOverride("localhost");
-  arguments_.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
-  arguments_.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
-  for (const auto& [name, value] : kFlowControl) arguments_.SetInt(name, value);
-  // The environment's proxies are not for us.
-  arguments_.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // A retry is its caller's decision, and would cost a second copy of each request until it is
-  // answered.
-  arguments_.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // Not shared between channels, so that a channel's end closes its connection.
-  arguments_.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  if (idle_timeout < absl::Hours(24)) {
-    arguments_.SetInt(GRPC_ARG_CLIENT_IDLE_TIMEOUT_MS,
-                      static_cast<int>(absl::ToInt64Milliseconds(idle_timeout)));
+// What all channels have in common.
+struct BrokerService::Dialling {
+  explicit Dialling(std::shared_ptr<grpc::ChannelCredentials> with) : credentials(std::move(with)) {
+    arguments.SetMaxReceiveMessageSize(-1);
+    arguments.SetMaxSendMessageSize(-1);
+    arguments.SetSslTargetNameOverride("localhost");
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+    for (const auto& [name, value] : kFlowControl) arguments.SetInt(name, value);
+    // The environment's proxies are not for us.
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    // A retry is its caller's decision, and would cost a second copy of each request until it is
+    // answered.
+    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    // Not shared between channels, so that a channel's end closes its connection.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   }
-}
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> BrokerService::Dial(std::uint32_t service_id,
-                                                                   absl::Duration timeout) {
-  std::string target;
-  {
-    const auto known_or_hopeless = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return stopped_ || (host_seen_ && streams_.empty()) || targets_.contains(service_id);
-    };
-    absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&known_or_hopeless), std::min(timeout, kMaxDialWait));
-    if (stopped_ || (host_seen_ && streams_.empty())) {
-      return absl::UnavailableError("the connection to the host has ended");
-    }
-    auto told = targets_.extract(service_id);
-    if (told.empty()) {
-      return absl::DeadlineExceededError(
-          base::Cat("the host did not say in time where its server ", service_id, " is"));
-    }
-    ASSIGN_OR_RETURN(target, std::move(told.mapped()));
+  std::shared_ptr<grpc::ChannelCredentials> credentials;
+  grpc::ChannelArguments arguments;
+};
+
+BrokerService::BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentials,
+                             Leaving* leaving, base::Logger* logger)
+    : dialling_(std::make_shared<Dialling>(std::move(credentials))),
+      leaving_(leaving),
+      logger_(logger) {}
+
+absl::StatusOr<Connect> BrokerService::Locate(std::uint32_t service_id, absl::Duration timeout) {
+  const auto known_or_hopeless = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stopped_ || (host_seen_ && streams_.empty()) || targets_.contains(service_id);
+  };
+  absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithTimeout(absl::Condition(&known_or_hopeless), std::min(timeout, kMaxDialWait));
+  if (stopped_ || (host_seen_ && streams_.empty())) {
+    return absl::UnavailableError("the connection to the host has ended");
   }
-  return grpc::CreateCustomChannel(target, credentials_, arguments_);
+  auto told = targets_.extract(service_id);
+  if (told.empty()) {
+    return absl::DeadlineExceededError(
+        base::Cat("the host did not say in time where its server ", service_id, " is"));
+  }
+  ASSIGN_OR_RETURN(std::string target, std::move(told.mapped()));
+  return [target = std::move(target), dialling = dialling_] {
+    return grpc::CreateCustomChannel(target, dialling->credentials, dialling->arguments);
+  };
 }
 
 bool BrokerService::host_seen() const {

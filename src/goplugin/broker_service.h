@@ -20,7 +20,7 @@
 
 namespace goplugin {
 
-// What the host has told and nobody has dialled yet is kept up to this many servers; then the one
+// What the host has told and nobody has asked for yet is kept up to this many servers; then the one
 // with the smallest number, which is the oldest, is forgotten.
 inline constexpr std::size_t kMaxWaitingServers = 1024;
 
@@ -33,16 +33,15 @@ absl::StatusOr<std::string> DialTarget(std::string_view network, std::string_vie
 class BrokerService final : public Broker, public plugin::GRPCBroker::Service {
  public:
   // `leaving` and `logger` must outlive it.
-  BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentials, absl::Duration idle_timeout,
-                Leaving* leaving, base::Logger* logger);
+  BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentials, Leaving* leaving,
+                base::Logger* logger);
 
-  absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(std::uint32_t service_id,
-                                                      absl::Duration timeout) override;
+  absl::StatusOr<Connect> Locate(std::uint32_t service_id, absl::Duration timeout) override;
 
   // Whether the host has ever opened its stream.
   bool host_seen() const;
 
-  // Ends the streams, and whatever waits in Dial, now and later.
+  // Ends the streams, and whatever waits in Locate, now and later.
   void Stop();
 
   grpc::Status StartStream(
@@ -52,8 +51,9 @@ class BrokerService final : public Broker, public plugin::GRPCBroker::Service {
  private:
   void Remember(const plugin::ConnInfo& info);
 
-  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
-  grpc::ChannelArguments arguments_;
+  struct Dialling;
+
+  const std::shared_ptr<const Dialling> dialling_;
   Leaving* const leaving_;
   base::Logger* const logger_;
 

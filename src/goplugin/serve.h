@@ -36,10 +36,6 @@ struct ServeConfig {
   // as requests run.
   int min_pollers = 4;
   int max_pollers = 8;
-  // A channel that the broker dialled gives up its connection after this long without a call. Not
-  // for a plugin that OpenBao's tick makes call each minute: with 200 mounts that opens all of them
-  // anew at once, which takes more memory than they held.
-  absl::Duration idle_channel_timeout = absl::InfiniteDuration();
   // How long calls under way may go on when we leave. The host kills 2 s after it asked us to
   // leave.
   absl::Duration leave_timeout = absl::Seconds(1);

@@ -22,19 +22,18 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServeConfig& config,
   ASSIGN_OR_RETURN(MutualTls tls, MakeMutualTls(std::move(identity), request.host_certificate_pem));
   ASSIGN_OR_RETURN(std::unique_ptr<Listener> listener,
                    Listener::Open(request.socket_directory, logger));
-  std::unique_ptr<Server> server(
-      new Server(config, std::move(tls), std::move(listener), leaving, logger));
+  std::unique_ptr<Server> server(new Server(std::move(tls), std::move(listener), leaving, logger));
   RETURN_IF_ERROR(server->Build(config, logger));
   server->handshake_line_ = HandshakeLine(request, config.protocol_version,
                                           server->listener_->path(), server->tls_.certificate_der);
   return server;
 }
 
-Server::Server(const ServeConfig& config, MutualTls tls, std::unique_ptr<Listener> listener,
-               Leaving* leaving, base::Logger* logger)
+Server::Server(MutualTls tls, std::unique_ptr<Listener> listener, Leaving* leaving,
+               base::Logger* logger)
     : tls_(std::move(tls)),
       listener_(std::move(listener)),
-      broker_(tls_.channel, config.idle_channel_timeout, leaving, logger),
+      broker_(tls_.channel, leaving, logger),
       controller_(leaving) {}
 
 Server::~Server() { Stop(absl::ZeroDuration()); }

@@ -44,8 +44,7 @@ class Server {
   void Stop(absl::Duration patience);
 
  private:
-  Server(const ServeConfig& config, MutualTls tls, std::unique_ptr<Listener> listener,
-         Leaving* leaving, base::Logger* logger);
+  Server(MutualTls tls, std::unique_ptr<Listener> listener, Leaving* leaving, base::Logger* logger);
   absl::Status Build(const ServeConfig& config, base::Logger* logger);
 
   const MutualTls tls_;

@@ -89,16 +89,17 @@ grpc::Status NoInstance() {
 }  // namespace
 
 struct BackendService::Instance {
-  explicit Instance(const std::shared_ptr<grpc::Channel>& channel)
-      : storage(channel), system(channel) {}
+  Instance(goplugin::Connect connect, ConnectionPool& connections)
+      : connection(std::move(connect), connections), storage(connection), system(connection) {}
 
+  HostConnection connection;
   StorageHost storage;
   SystemViewClient system;
   std::unique_ptr<Backend> backend;
 };
 
-BackendService::BackendService(BackendFactory factory, Dial dial, base::Logger& logger)
-    : factory_(std::move(factory)), dial_(std::move(dial)), logger_(logger) {}
+BackendService::BackendService(BackendFactory factory, Locate locate, base::Logger& logger)
+    : factory_(std::move(factory)), locate_(std::move(locate)), logger_(logger) {}
 
 BackendService::~BackendService() = default;
 
@@ -110,15 +111,15 @@ std::shared_ptr<BackendService::Instance> BackendService::Find(const grpc::Serve
 
 grpc::Status BackendService::Setup(grpc::ServerContext* context, const pb::SetupArgs* args,
                                    pb::SetupReply* reply) {
-  const auto channel = dial_(args->broker_id());
-  if (!channel.ok()) {
+  absl::StatusOr<goplugin::Connect> connect = locate_(args->broker_id());
+  if (!connect.ok()) {
     logger_.Error("cannot reach the server for a new mount",
-                  {{"error", std::string(channel.status().message())}});
-    return {grpc::StatusCode::UNAVAILABLE, std::string(channel.status().message())};
+                  {{"error", std::string(connect.status().message())}});
+    return {grpc::StatusCode::UNAVAILABLE, std::string(connect.status().message())};
   }
   // It connects when it is first used: a TLS handshake costs both processes more than all else that
   // setting a mount up takes, and a server that unseals sets all its mounts up one after the other.
-  auto instance = std::make_shared<Instance>(*channel);
+  auto instance = std::make_shared<Instance>(*std::move(connect), connections_);
   BackendConfig config;
   config.logger = &logger_;
   config.system = &instance->system;

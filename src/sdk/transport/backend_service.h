@@ -10,20 +10,21 @@
 #include "base/logger.h"
 #include "openbao/backend.grpc.pb.h"
 #include "sdk/logical/backend.h"
+#include "sdk/transport/host_connection.h"
 
 namespace openbao {
 
 // The host's calls, one backend instance a mount: each call names its mount in the metadata
-// ("multiplex_id"), and instances share nothing. Owns the instances and their channels to the host.
+// ("multiplex_id"), and instances share nothing but a bound on their connections to the host. Owns
+// the instances and the connections.
 // An instance removed while it serves a call lives until that call ends. Thread-safe.
 class BackendService final : public pb::Backend::Service {
  public:
-  // Connects to the server that the host runs for a mount under this broker id.
-  using Dial =
-      std::function<absl::StatusOr<std::shared_ptr<grpc::Channel>>(std::uint32_t broker_id)>;
+  // The way to the server that the host runs for a mount under this broker id.
+  using Locate = std::function<absl::StatusOr<goplugin::Connect>(std::uint32_t broker_id)>;
 
   // `logger` must outlive this object.
-  BackendService(BackendFactory factory, Dial dial, base::Logger& logger);
+  BackendService(BackendFactory factory, Locate locate, base::Logger& logger);
   ~BackendService() override;
 
   grpc::Status Setup(grpc::ServerContext*, const pb::SetupArgs*, pb::SetupReply*) override;
@@ -46,8 +47,9 @@ class BackendService final : public pb::Backend::Service {
   std::shared_ptr<Instance> Find(const grpc::ServerContext& context);
 
   const BackendFactory factory_;
-  const Dial dial_;
+  const Locate locate_;
   base::Logger& logger_;
+  ConnectionPool connections_{kMostConnections};
   absl::Mutex mutex_;
   std::map<std::string, std::shared_ptr<Instance>, std::less<>> instances_ ABSL_GUARDED_BY(mutex_);
 };

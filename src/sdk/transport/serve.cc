@@ -86,7 +86,7 @@ int ServeBackend(const BackendPlugin& plugin, int argc, char** argv) {
                                  base::Logger& logger) {
     backend = std::make_unique<BackendService>(
         plugin.factory,
-        [&broker](std::uint32_t id) { return broker.Dial(id, goplugin::kMaxDialWait); }, logger);
+        [&broker](std::uint32_t id) { return broker.Locate(id, goplugin::kMaxDialWait); }, logger);
     builder.RegisterService(&version);
     builder.RegisterService(&multiplexing);
     builder.RegisterService(backend.get());

@@ -59,14 +59,14 @@ absl::Status Outcome(std::string_view call, const grpc::Status& transport, const
 class Calls {
  public:
   Calls(StorageHost& host, const grpc::ServerContext* request, std::string txn)
-      : stub_(host.stub()), request_(request), txn_(std::move(txn)) {}
+      : stubs_(host.connection().Use()), request_(request), txn_(std::move(txn)) {}
 
   absl::StatusOr<std::optional<base::SecretBytes>> Get(std::string_view key) {
     pb::StorageGetArgs args;
     args.set_key(key.data(), key.size());
     args.set_txn(txn_);
     pb::StorageGetReply reply;
-    const grpc::Status status = stub_.Get(ReadContext(request_).get(), args, &reply);
+    const grpc::Status status = stub().Get(ReadContext(request_).get(), args, &reply);
     RETURN_IF_ERROR(Outcome("read", status, reply.err()));
     if (!reply.has_entry()) return std::nullopt;
     std::string& value = *reply.mutable_entry()->mutable_value();
@@ -81,7 +81,7 @@ class Calls {
     args.mutable_entry()->set_value(value.view().data(), value.size());
     args.set_txn(txn_);
     pb::StoragePutReply reply;
-    const grpc::Status status = stub_.Put(WriteContext().get(), args, &reply);
+    const grpc::Status status = stub().Put(WriteContext().get(), args, &reply);
     Wipe(*args.mutable_entry()->mutable_value());
     return Outcome("write", status, reply.err());
   }
@@ -91,7 +91,7 @@ class Calls {
     args.set_key(key.data(), key.size());
     args.set_txn(txn_);
     pb::StorageDeleteReply reply;
-    const grpc::Status status = stub_.Delete(WriteContext().get(), args, &reply);
+    const grpc::Status status = stub().Delete(WriteContext().get(), args, &reply);
     return Outcome("delete", status, reply.err());
   }
 
@@ -100,7 +100,7 @@ class Calls {
     args.set_prefix(prefix.data(), prefix.size());
     args.set_txn(txn_);
     pb::StorageListReply reply;
-    const grpc::Status status = stub_.List(ReadContext(request_).get(), args, &reply);
+    const grpc::Status status = stub().List(ReadContext(request_).get(), args, &reply);
     RETURN_IF_ERROR(Outcome("list", status, reply.err()));
     return std::vector<std::string>(reply.keys().begin(), reply.keys().end());
   }
@@ -113,12 +113,14 @@ class Calls {
     args.set_limit(limit);
     args.set_txn(txn_);
     pb::StorageListReply reply;
-    const grpc::Status status = stub_.ListPage(ReadContext(request_).get(), args, &reply);
+    const grpc::Status status = stub().ListPage(ReadContext(request_).get(), args, &reply);
     if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED)
       return PageOfList(prefix, after, limit);
     RETURN_IF_ERROR(Outcome("list", status, reply.err()));
     return std::vector<std::string>(reply.keys().begin(), reply.keys().end());
   }
+
+  pb::Storage::StubInterface& stub() const { return *stubs_->storage; }
 
  private:
   // HashiCorp Vault's storage has no pages.
@@ -133,7 +135,7 @@ class Calls {
     return page;
   }
 
-  pb::Storage::StubInterface& stub_;
+  const std::shared_ptr<HostConnection::Stubs> stubs_;
   const grpc::ServerContext* request_;
   const std::string txn_;
 };
@@ -141,7 +143,7 @@ class Calls {
 class TransactionClient final : public Transaction {
  public:
   TransactionClient(StorageHost& host, const grpc::ServerContext* request, const std::string& txn)
-      : stub_(host.stub()), calls_(host, request, txn), txn_(txn) {}
+      : calls_(host, request, txn), txn_(txn) {}
   TransactionClient(const TransactionClient&) = delete;
   TransactionClient& operator=(const TransactionClient&) = delete;
   ~TransactionClient() override {
@@ -176,7 +178,7 @@ class TransactionClient final : public Transaction {
     pb::StorageCommitTxArgs args;
     args.set_txn(txn_);
     pb::StorageCommitTxReply reply;
-    const grpc::Status status = stub_.Commit(WriteContext().get(), args, &reply);
+    const grpc::Status status = calls_.stub().Commit(WriteContext().get(), args, &reply);
     return Outcome("commit", status, reply.err());
   }
 
@@ -186,7 +188,7 @@ class TransactionClient final : public Transaction {
     pb::StorageRollbackTxArgs args;
     args.set_txn(txn_);
     pb::StorageRollbackTxReply reply;
-    const grpc::Status status = stub_.Rollback(WriteContext().get(), args, &reply);
+    const grpc::Status status = calls_.stub().Rollback(WriteContext().get(), args, &reply);
     return Outcome("rollback", status, reply.err());
   }
 
@@ -196,7 +198,6 @@ class TransactionClient final : public Transaction {
     return open_ ? absl::OkStatus() : absl::InternalError("the storage transaction has ended");
   }
 
-  pb::Storage::StubInterface& stub_;
   Calls calls_;
   const std::string txn_;
   bool open_ = true;
@@ -210,7 +211,8 @@ absl::StatusOr<std::unique_ptr<Transaction>> Begin(StorageHost& host,
                                                    const grpc::ServerContext* request,
                                                    BeginCall call) {
   pb::StorageBeginTxReply reply;
-  const grpc::Status status = (host.stub().*call)(WriteContext().get(), pb::Empty(), &reply);
+  const auto stubs = host.connection().Use();
+  const grpc::Status status = (*stubs->storage.*call)(WriteContext().get(), pb::Empty(), &reply);
   RETURN_IF_ERROR(Outcome("begin", status, reply.err()));
   // With an empty id every call would go past the transaction.
   if (reply.txn().empty()) return absl::InternalError("storage begin failed: no transaction id");
@@ -219,15 +221,12 @@ absl::StatusOr<std::unique_ptr<Transaction>> Begin(StorageHost& host,
 
 }  // namespace
 
-StorageHost::StorageHost(const std::shared_ptr<grpc::Channel>& channel)
-    : stub_(pb::Storage::NewStub(channel)) {}
-
 absl::StatusOr<bool> StorageHost::IsTransactional() {
   Transactional known = transactional_.load();
   if (known == Transactional::kUnknown) {
     pb::StorageIsTransactionalReply reply;
-    const grpc::Status status =
-        stub_->IsTransactional(ReadContext(nullptr).get(), pb::Empty(), &reply);
+    const grpc::Status status = connection_.Use()->storage->IsTransactional(
+        ReadContext(nullptr).get(), pb::Empty(), &reply);
     // HashiCorp Vault knows no such call.
     if (!status.ok() && status.error_code() != grpc::StatusCode::UNIMPLEMENTED) {
       return Outcome("probe", status, "");
@@ -268,13 +267,10 @@ absl::StatusOr<std::unique_ptr<Transaction>> StorageClient::BeginReadOnlyTx() {
   return Begin(host_, request_, &pb::Storage::StubInterface::BeginReadOnlyTx);
 }
 
-SystemViewClient::SystemViewClient(const std::shared_ptr<grpc::Channel>& channel)
-    : stub_(pb::SystemView::NewStub(channel)) {}
-
 absl::StatusOr<bool> SystemViewClient::PerformanceStandby() {
   pb::ReplicationStateReply reply;
   const grpc::Status status =
-      stub_->ReplicationState(ReadContext(nullptr).get(), pb::Empty(), &reply);
+      connection_.Use()->system->ReplicationState(ReadContext(nullptr).get(), pb::Empty(), &reply);
   RETURN_IF_ERROR(Outcome("replication state", status, ""));
   return (reply.state() & kPerformanceStandby) != 0;
 }

@@ -13,21 +13,22 @@
 #include "openbao/backend.grpc.pb.h"
 #include "sdk/logical/backend.h"
 #include "sdk/logical/storage.h"
+#include "sdk/transport/host_connection.h"
 
 namespace openbao {
 
-// What the clients of one mount share: the host's stub, and whether its storage has transactions,
-// which is asked once (an RPC costs as much as a read). Thread-safe.
+// What the clients of one mount share: the connection to the host, and whether its storage has
+// transactions, which is asked once (an RPC costs as much as a read). Thread-safe.
 class StorageHost {
  public:
-  explicit StorageHost(const std::shared_ptr<grpc::Channel>& channel);
-  explicit StorageHost(std::unique_ptr<pb::Storage::StubInterface> stub) : stub_(std::move(stub)) {}
+  // `connection` must outlive this object.
+  explicit StorageHost(HostConnection& connection) : connection_(connection) {}
 
-  pb::Storage::StubInterface& stub() { return *stub_; }
+  HostConnection& connection() { return connection_; }
   absl::StatusOr<bool> IsTransactional();
 
  private:
-  std::unique_ptr<pb::Storage::StubInterface> stub_;
+  HostConnection& connection_;
   enum class Transactional { kUnknown, kNo, kYes };
   std::atomic<Transactional> transactional_ = Transactional::kUnknown;
 };
@@ -59,11 +60,12 @@ class StorageClient final : public TransactionalStorage {
 // The host's system view over RPC. Thread-safe.
 class SystemViewClient final : public SystemView {
  public:
-  explicit SystemViewClient(const std::shared_ptr<grpc::Channel>& channel);
+  // `connection` must outlive this object.
+  explicit SystemViewClient(HostConnection& connection) : connection_(connection) {}
   absl::StatusOr<bool> PerformanceStandby() override;
 
  private:
-  std::unique_ptr<pb::SystemView::StubInterface> stub_;
+  HostConnection& connection_;
 };
 
 }  // namespace openbao

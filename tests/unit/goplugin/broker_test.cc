@@ -100,8 +100,7 @@ class BrokerTest : public ::testing::Test {
   const TemporaryDirectory directory_;
   RecordingLogger logger_;
   Leaving leaving_;
-  BrokerService broker_{grpc::InsecureChannelCredentials(), absl::InfiniteDuration(), &leaving_,
-                        &logger_};
+  BrokerService broker_{grpc::InsecureChannelCredentials(), &leaving_, &logger_};
   std::unique_ptr<grpc::Server> server_;
   std::vector<std::unique_ptr<TestService>> services_;
   std::vector<std::unique_ptr<grpc::Server>> host_servers_;
@@ -110,34 +109,34 @@ class BrokerTest : public ::testing::Test {
   std::unique_ptr<grpc::ClientReaderWriter<plugin::ConnInfo, plugin::ConnInfo>> stream_;
 };
 
-TEST_F(BrokerTest, DialsWhatTheHostHasTold) {
+TEST_F(BrokerTest, ConnectsToWhatTheHostHasTold) {
   OpenStream();
   Tell(7, "unix", HostServer("seven"));
-  const auto channel = broker_.Dial(7, kPatience);
-  ASSERT_THAT(channel, IsOk());
-  EXPECT_EQ(Echo(*channel, "hello"), "hello");
+  const auto connect = broker_.Locate(7, kPatience);
+  ASSERT_THAT(connect, IsOk());
+  EXPECT_EQ(Echo((*connect)(), "hello"), "hello");
 }
 
 TEST_F(BrokerTest, TellsServersApart) {
   OpenStream();
   Tell(1, "unix", HostServer("one"));
   Tell(2, "unix", directory_.path() + "/nobody");
-  const auto two = broker_.Dial(2, kPatience);
-  const auto one = broker_.Dial(1, kPatience);
+  const auto two = broker_.Locate(2, kPatience);
+  const auto one = broker_.Locate(1, kPatience);
   ASSERT_THAT(two, IsOk());
   ASSERT_THAT(one, IsOk());
-  EXPECT_EQ(Echo(*one, "hello"), "hello");
+  EXPECT_EQ(Echo((*one)(), "hello"), "hello");
   std::string echoed;
-  EXPECT_EQ(CallEcho(*two, "hello", &echoed).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(CallEcho((*two)(), "hello", &echoed).error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST_F(BrokerTest, WaitsForAHostThatIsLate) {
-  auto dialled = std::async(std::launch::async, [&] { return broker_.Dial(7, kPatience); });
+  auto located = std::async(std::launch::async, [&] { return broker_.Locate(7, kPatience); });
   OpenStream();
   Tell(7, "unix", HostServer("seven"));
-  const auto channel = dialled.get();
-  ASSERT_THAT(channel, IsOk());
-  EXPECT_EQ(Echo(*channel, "late"), "late");
+  const auto connect = located.get();
+  ASSERT_THAT(connect, IsOk());
+  EXPECT_EQ(Echo((*connect)(), "late"), "late");
 }
 
 TEST_F(BrokerTest, DialsPathsWithOddCharacters) {
@@ -153,9 +152,9 @@ TEST_F(BrokerTest, DialsPathsWithOddCharacters) {
   host_servers_.push_back(builder.BuildAndStart());
   ASSERT_TRUE(std::filesystem::exists(path));
   Tell(7, "unix", path);
-  const auto channel = broker_.Dial(7, kPatience);
-  ASSERT_THAT(channel, IsOk());
-  EXPECT_EQ(Echo(*channel, "odd"), "odd");
+  const auto connect = broker_.Locate(7, kPatience);
+  ASSERT_THAT(connect, IsOk());
+  EXPECT_EQ(Echo((*connect)(), "odd"), "odd");
   host_servers_.clear();
 }
 
@@ -168,52 +167,40 @@ TEST_F(BrokerTest, DialsOverTcp) {
   builder.RegisterService(&service);
   const auto server = builder.BuildAndStart();
   Tell(7, "tcp", base::Cat("127.0.0.1:", port));
-  const auto channel = broker_.Dial(7, kPatience);
-  ASSERT_THAT(channel, IsOk());
-  EXPECT_EQ(Echo(*channel, "tcp"), "tcp");
+  const auto connect = broker_.Locate(7, kPatience);
+  ASSERT_THAT(connect, IsOk());
+  EXPECT_EQ(Echo((*connect)(), "tcp"), "tcp");
 }
 
-TEST_F(BrokerTest, ClosesIdleConnectionsAndOpensThemAgain) {
-  BrokerService broker(grpc::InsecureChannelCredentials(), absl::Milliseconds(1), &leaving_,
-                       &logger_);
-  grpc::ServerBuilder builder;
-  builder.RegisterService(&broker);
-  const auto server = builder.BuildAndStart();
-  grpc::ClientContext context;
-  context.set_deadline(Soon());
-  const auto stream =
-      plugin::GRPCBroker::NewStub(server->InProcessChannel({}))->StartStream(&context);
-  plugin::ConnInfo info;
-  info.set_service_id(7);
-  info.set_network("unix");
-  info.set_address(HostServer("seven"));
-  ASSERT_TRUE(stream->Write(info));
-  const auto channel = broker.Dial(7, kPatience);
-  ASSERT_THAT(channel, IsOk());
-  EXPECT_EQ(Echo(*channel, "before"), "before");
-  EXPECT_TRUE((*channel)->WaitForStateChange(GRPC_CHANNEL_READY, Soon()));
-  EXPECT_EQ((*channel)->GetState(false), GRPC_CHANNEL_IDLE);
-  EXPECT_EQ(Echo(*channel, "after"), "after");
-  broker.Stop();
-  server->Shutdown();
+TEST_F(BrokerTest, ConnectsAsOftenAsItIsAsked) {
+  OpenStream();
+  Tell(7, "unix", HostServer("seven"));
+  const auto connect = broker_.Locate(7, kPatience);
+  ASSERT_THAT(connect, IsOk());
+  std::shared_ptr<grpc::Channel> one = (*connect)();
+  EXPECT_EQ(Echo(one, "before"), "before");
+  const std::shared_ptr<grpc::Channel> two = (*connect)();
+  EXPECT_NE(one, two);
+  one.reset();
+  EXPECT_EQ(Echo(two, "after"), "after");
 }
 
 TEST_F(BrokerTest, GivesUpOnAServerNobodyTold) {
   OpenStream();
   Tell(1, "unix", directory_.path() + "/one");
   const absl::Time start = absl::Now();
-  EXPECT_THAT(broker_.Dial(2, absl::Milliseconds(50)),
+  EXPECT_THAT(broker_.Locate(2, absl::Milliseconds(50)),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("server 2")));
   EXPECT_GE(absl::Now() - start, absl::Milliseconds(50));
-  EXPECT_THAT(broker_.Dial(2, absl::ZeroDuration()),
+  EXPECT_THAT(broker_.Locate(2, absl::ZeroDuration()),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("server 2")));
 }
 
-TEST_F(BrokerTest, DialsEachServerOnce) {
+TEST_F(BrokerTest, TellsOfEachServerOnce) {
   OpenStream();
   Tell(7, "unix", HostServer("seven"));
-  ASSERT_THAT(broker_.Dial(7, kPatience), IsOk());
-  EXPECT_THAT(broker_.Dial(7, absl::ZeroDuration()),
+  ASSERT_THAT(broker_.Locate(7, kPatience), IsOk());
+  EXPECT_THAT(broker_.Locate(7, absl::ZeroDuration()),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("server 7")));
 }
 
@@ -223,16 +210,16 @@ TEST_F(BrokerTest, TakesTheLaterOfTwoAddresses) {
   Tell(7, "unix", HostServer("seven"));
   Tell(8, "unix", directory_.path() + "/after");
   // The stream keeps its order: with 8 known, both words on 7 are.
-  ASSERT_THAT(broker_.Dial(8, kPatience), IsOk());
-  const auto channel = broker_.Dial(7, kPatience);
-  ASSERT_THAT(channel, IsOk());
-  EXPECT_EQ(Echo(*channel, "again"), "again");
+  ASSERT_THAT(broker_.Locate(8, kPatience), IsOk());
+  const auto connect = broker_.Locate(7, kPatience);
+  ASSERT_THAT(connect, IsOk());
+  EXPECT_EQ(Echo((*connect)(), "again"), "again");
 }
 
 TEST_F(BrokerTest, SaysWhatIsWrongWithAnAddress) {
   OpenStream();
   Tell(7, "carrier-pigeon", "/x");
-  EXPECT_THAT(broker_.Dial(7, kPatience),
+  EXPECT_THAT(broker_.Locate(7, kPatience),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("unknown kind of network")));
   EXPECT_THAT(logger_.Text(),
               HasSubstr("warn: the host named a server on an unknown kind of network "
@@ -246,8 +233,8 @@ TEST_F(BrokerTest, PassesOverKnocks) {
   knock.mutable_knock()->set_knock(true);
   ASSERT_TRUE(stream_->Write(knock));
   Tell(8, "unix", directory_.path() + "/after");
-  ASSERT_THAT(broker_.Dial(8, kPatience), IsOk());
-  EXPECT_THAT(broker_.Dial(7, absl::ZeroDuration()),
+  ASSERT_THAT(broker_.Locate(8, kPatience), IsOk());
+  EXPECT_THAT(broker_.Locate(7, absl::ZeroDuration()),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("server 7")));
 }
 
@@ -255,10 +242,10 @@ TEST_F(BrokerTest, ForgetsTheOldestWhenThereAreTooMany) {
   OpenStream();
   constexpr std::uint32_t kOneTooMany = kMaxWaitingServers + 1;
   for (std::uint32_t id = 1; id <= kOneTooMany; ++id) Tell(id, "unix", "/tmp/x");
-  ASSERT_THAT(broker_.Dial(kOneTooMany, kPatience), IsOk());
-  EXPECT_THAT(broker_.Dial(1, absl::ZeroDuration()),
+  ASSERT_THAT(broker_.Locate(kOneTooMany, kPatience), IsOk());
+  EXPECT_THAT(broker_.Locate(1, absl::ZeroDuration()),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("server 1")));
-  EXPECT_THAT(broker_.Dial(2, absl::ZeroDuration()), IsOk());
+  EXPECT_THAT(broker_.Locate(2, absl::ZeroDuration()), IsOk());
 }
 
 TEST_F(BrokerTest, HostIsSeenOnceItsStreamIsOpen) {
@@ -270,10 +257,10 @@ TEST_F(BrokerTest, HostIsSeenOnceItsStreamIsOpen) {
 
 TEST_F(BrokerTest, EndOfTheStreamMeansTheHostIsGone) {
   OpenStream();
-  auto dialled = std::async(std::launch::async, [&] { return broker_.Dial(7, kPatience); });
+  auto located = std::async(std::launch::async, [&] { return broker_.Locate(7, kPatience); });
   context_->TryCancel();
   EXPECT_TRUE(leaving_.WaitFor(LeaveReason::kHostGone, kPatience));
-  EXPECT_THAT(dialled.get(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ended")));
+  EXPECT_THAT(located.get(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ended")));
 }
 
 TEST_F(BrokerTest, EndOfOneStreamOfTwoMeansNothing) {
@@ -288,14 +275,14 @@ TEST_F(BrokerTest, EndOfOneStreamOfTwoMeansNothing) {
   }
   EXPECT_EQ(leaving_.reason(), LeaveReason::kNone);
   Tell(7, "unix", HostServer("seven"));
-  EXPECT_THAT(broker_.Dial(7, kPatience), IsOk());
+  EXPECT_THAT(broker_.Locate(7, kPatience), IsOk());
 }
 
 TEST_F(BrokerTest, StopEndsAllThatWaits) {
   OpenStream();
-  auto dialled = std::async(std::launch::async, [&] { return broker_.Dial(7, kPatience); });
+  auto located = std::async(std::launch::async, [&] { return broker_.Locate(7, kPatience); });
   broker_.Stop();
-  EXPECT_THAT(dialled.get(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ended")));
+  EXPECT_THAT(located.get(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("ended")));
   plugin::ConnInfo info;
   EXPECT_FALSE(stream_->Read(&info));
   EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::CANCELLED);

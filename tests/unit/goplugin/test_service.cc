@@ -55,13 +55,13 @@ TestService::TestService(Broker* broker, base::Logger* logger) : broker_(broker)
     return grpc::Status::OK;
   }));
   AddMethod(Method(kRelay, this, [](TestService* self, Context*, const Message* in, Message* out) {
-    const auto channel = self->broker_->Dial(in->service_id(), kMaxDialWait);
-    if (!channel.ok()) {
-      return grpc::Status(static_cast<grpc::StatusCode>(channel.status().raw_code()),
-                          std::string(channel.status().message()));
+    const auto connect = self->broker_->Locate(in->service_id(), kMaxDialWait);
+    if (!connect.ok()) {
+      return grpc::Status(static_cast<grpc::StatusCode>(connect.status().raw_code()),
+                          std::string(connect.status().message()));
     }
     std::string echoed;
-    grpc::Status status = CallEcho(*channel, in->address(), &echoed);
+    grpc::Status status = CallEcho((*connect)(), in->address(), &echoed);
     out->set_address(echoed);
     return status;
   }));

@@ -177,10 +177,10 @@ class BackendServiceTest : public ::testing::Test {
         if (!factory_result_.ok()) return factory_result_;
         return std::make_unique<HookedBackend>(hooks_, config);
       },
-      [this](std::uint32_t id) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
+      [this](std::uint32_t id) -> absl::StatusOr<goplugin::Connect> {
         const auto at = hosts_.find(id);
         if (at == hosts_.end()) return absl::DeadlineExceededError("the host said nothing");
-        return at->second.channel();
+        return at->second.connect();
       },
       log_};
   LocalServer server_{{&service_}};

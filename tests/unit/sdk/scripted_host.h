@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "goplugin/broker.h"
 #include "openbao/backend.grpc.pb.h"
 
 namespace testing_support {
@@ -53,7 +54,10 @@ class ScriptedHost {
  public:
   explicit ScriptedHost(Reach reach = Reach::kInProcess);
 
-  std::shared_ptr<grpc::Channel> channel() { return server_.channel(); }
+  // Always the same channel. This object must outlive what is returned.
+  goplugin::Connect connect() {
+    return [this] { return server_.channel(); };
+  }
   void Stop() { server_.Stop(); }
 
   // The next call named `name` ("Get", "Commit", …) that has no answer ordered yet is answered so.

@@ -37,7 +37,9 @@ constexpr char kLost[] = "transaction commit failed: 1 error occurred: conflict"
 class StorageClientTest : public ::testing::Test {
  protected:
   ScriptedHost host_;
-  StorageHost storage_host_{host_.channel()};
+  ConnectionPool connections_{1};
+  HostConnection connection_{host_.connect(), connections_};
+  StorageHost storage_host_{connection_};
   StorageClient storage_{storage_host_, nullptr};
 };
 
@@ -160,9 +162,11 @@ TEST_F(StorageClientTest, NoAnswerIsUnavailableWhateverItsCode) {
 
 TEST(GoneHost, IsUnavailable) {
   ScriptedHost host(Reach::kSocket);
-  StorageHost storage_host(host.channel());
+  ConnectionPool connections(1);
+  HostConnection connection(host.connect(), connections);
+  StorageHost storage_host(connection);
   StorageClient storage(storage_host, nullptr);
-  SystemViewClient system(host.channel());
+  SystemViewClient system(connection);
   EXPECT_THAT(storage.Put("k", SecretBytes("v")), IsOk());
   host.Stop();
   for (const Call& call : AllCalls()) {
@@ -440,7 +444,9 @@ TEST_F(StorageClientTest, ReadsWaitHalfAMinuteAndWritesAMinute) {
 class SystemViewClientTest : public ::testing::Test {
  protected:
   ScriptedHost host_;
-  SystemViewClient system_{host_.channel()};
+  ConnectionPool connections_{1};
+  HostConnection connection_{host_.connect(), connections_};
+  SystemViewClient system_{connection_};
 };
 
 TEST_F(SystemViewClientTest, TheStandbyBitIsFoundAmongTheOthers) {

@@ -1,0 +1,42 @@
+#include "sdk/transport/host_connection.h"
+
+#include <utility>
+
+namespace openbao {
+
+HostConnection::Stubs::Stubs(const std::shared_ptr<grpc::Channel>& channel)
+    : storage(pb::Storage::NewStub(channel)), system(pb::SystemView::NewStub(channel)) {}
+
+HostConnection::HostConnection(goplugin::Connect connect, ConnectionPool& pool)
+    : connect_(std::move(connect)), pool_(pool) {}
+
+HostConnection::~HostConnection() {
+  absl::MutexLock lock(&pool_.mutex_);
+  if (stubs_ != nullptr) pool_.open_.erase(place_);
+}
+
+std::shared_ptr<HostConnection::Stubs> HostConnection::Use() {
+  {
+    absl::MutexLock lock(&pool_.mutex_);
+    if (stubs_ != nullptr) {
+      pool_.open_.splice(pool_.open_.begin(), pool_.open_, place_);
+      return stubs_;
+    }
+  }
+  auto opened = std::make_shared<Stubs>(connect_());
+  // Declared before the lock, so closed after it.
+  std::shared_ptr<Stubs> given_up;
+  absl::MutexLock lock(&pool_.mutex_);
+  // Unless another thread was as quick.
+  if (stubs_ == nullptr) {
+    stubs_ = std::move(opened);
+    place_ = pool_.open_.insert(pool_.open_.begin(), this);
+    if (pool_.open_.size() > pool_.most_) {
+      given_up = std::move(pool_.open_.back()->stubs_);
+      pool_.open_.pop_back();
+    }
+  }
+  return stubs_;
+}
+
+}  // namespace openbao
