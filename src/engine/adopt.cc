@@ -274,13 +274,13 @@ absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Mov
 }
 
 // What was destroyed in one home may be in what the other one brought along.
-absl::Status WipeDestroyed(openbao::Storage& storage, HomeStore& homes, KvStore& kv) {
+absl::Status WipeDestroyed(Mount& mount, openbao::Storage& storage, KvStore& kv) {
   mek::KeyMarks marks;
-  ASSIGN_OR_RETURN(const std::optional<Version> in_mount, homes.mount().Live(storage));
+  ASSIGN_OR_RETURN(const std::optional<Version> in_mount, mount.records().mount().Live(storage));
   if (in_mount.has_value()) AddMarks(in_mount->doc.marks, marks);
   ASSIGN_OR_RETURN(const std::optional<Version> in_kv, kv.NewestCopy(storage));
   if (in_kv.has_value()) AddMarks(in_kv->doc.marks, marks);
-  return DestroyAgain(storage, marks);
+  return DestroyAgain(mount, storage, marks);
 }
 
 }  // namespace
@@ -293,10 +293,10 @@ absl::Status MoveHome(Mount& mount, const openbao::Request& request, const Move&
     RETURN_IF_ERROR(MoveWithinKv(*request.storage, mount.records(), move, warnings));
   } else if (to_kv) {
     RETURN_IF_ERROR(MoveIntoKv(mount, request, move, warnings));
-    RETURN_IF_ERROR(WipeDestroyed(*request.storage, mount.records(), *move.to->kv));
+    RETURN_IF_ERROR(WipeDestroyed(mount, *request.storage, *move.to->kv));
   } else if (from_kv) {
     RETURN_IF_ERROR(MoveIntoMount(mount, request, move, warnings));
-    RETURN_IF_ERROR(WipeDestroyed(*request.storage, mount.records(), *move.from->kv));
+    RETURN_IF_ERROR(WipeDestroyed(mount, *request.storage, *move.from->kv));
   }
   return mount.records().Put(*request.storage, *move.to);
 }

@@ -54,6 +54,17 @@ absl::Status WriteSet(openbao::Storage& storage, const SetEntry& entry,
   return storage.Put(entry.key, document);
 }
 
+absl::Status WriteUnfinished(Mount& mount, openbao::Storage& storage,
+                             const std::set<std::string>& kids) {
+  absl::Status written = WriteSet(storage, kUnfinished, kids);
+  if (absl::IsUnavailable(written)) {
+    mount.destruction_done().Distrust();
+  } else {
+    mount.destruction_done().Forget();
+  }
+  return written;
+}
+
 // The stored versions that can't be without the key, as it is their current one.
 absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openbao::Storage& storage,
                                                             const std::string& kid) {
@@ -160,8 +171,13 @@ absl::Status Wipe(Mount& mount, openbao::Storage& storage, std::uint64_t live,
 // Finishes what was begun. Of the kids that are left, the version that says "destroyed" may still
 // come. The caller holds the mount's lock.
 absl::StatusOr<std::set<std::string>> FinishHeld(Mount& mount, openbao::Storage& storage) {
+  Remembered<bool>::Moment moment = 0;
+  if (mount.destruction_done().Get(moment).has_value()) return std::set<std::string>();
   ASSIGN_OR_RETURN(const std::set<std::string> kids, ReadSet(storage, kUnfinished));
-  if (kids.empty()) return kids;
+  if (kids.empty()) {
+    mount.destruction_done().Offer(moment, true);
+    return kids;
+  }
   // What of our writes is settled gives up its copies of the key.
   RETURN_IF_ERROR(mount.records().CatchUp(storage));
   ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().StoredLive(storage));
@@ -175,7 +191,7 @@ absl::StatusOr<std::set<std::string>> FinishHeld(Mount& mount, openbao::Storage&
     }
     // Else that version was never written: the key lives on.
   }
-  if (left != kids) RETURN_IF_ERROR(WriteSet(storage, kUnfinished, left));
+  if (left != kids) RETURN_IF_ERROR(WriteUnfinished(mount, storage, left));
   return left;
 }
 
@@ -200,7 +216,7 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
             if (!write.dry_run) {
               ASSIGN_OR_RETURN(std::set<std::string> unfinished, FinishHeld(mount, storage));
               unfinished.insert(kid);
-              RETURN_IF_ERROR(WriteSet(storage, kUnfinished, unfinished));
+              RETURN_IF_ERROR(WriteUnfinished(mount, storage, unfinished));
             }
             change.warnings.emplace_back(
                 "what was sealed with this key, and not sealed anew, can't be opened any more. "
@@ -219,11 +235,11 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
   return outcome;
 }
 
-absl::Status DestroyAgain(openbao::Storage& storage, const mek::KeyMarks& marks) {
+absl::Status DestroyAgain(Mount& mount, openbao::Storage& storage, const mek::KeyMarks& marks) {
   if (marks.destroyed.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(std::set<std::string> kids, ReadSet(storage, kUnfinished));
   for (const auto& [kid, time] : marks.destroyed) kids.insert(kid);
-  return WriteSet(storage, kUnfinished, kids);
+  return WriteUnfinished(mount, storage, kids);
 }
 
 absl::StatusOr<std::set<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage) {

@@ -23,7 +23,7 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
 
 // Has every destroyed key wiped once more: after a move, what the record's new home brought along
 // may hold some. The caller holds the mount's lock.
-absl::Status DestroyAgain(openbao::Storage& storage, const mek::KeyMarks& marks);
+absl::Status DestroyAgain(Mount& mount, openbao::Storage& storage, const mek::KeyMarks& marks);
 
 // The numbers of the mount's versions that went with a destroyed key while the record lived in a KV
 // secret. Those of the newest are not told by the mount's log itself.
@@ -32,7 +32,7 @@ absl::StatusOr<std::set<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage)
 // Whether the entries "destroying" and "destroyed_versions" can be read.
 absl::Status CheckDestroying(openbao::Storage& storage);
 
-// Goes on where a crash or an error left off. One read if there is nothing to do.
+// Goes on where a crash or an error left off. At most one read if there is nothing to do.
 absl::Status FinishDestroying(Mount& mount, const openbao::Request& request);
 
 }  // namespace engine

@@ -20,6 +20,7 @@
 #include "engine/home_store.h"
 #include "engine/readers.h"
 #include "engine/record_store.h"
+#include "engine/remembered.h"
 #include "engine/spread_clock.h"
 #include "mek/activation.h"
 #include "sdk/framework/field.h"
@@ -140,6 +141,8 @@ class Mount {
   Readers& readers() { return readers_; }
   SpreadClock& spread() { return spread_; }
   AutomaticRotation& automatic() { return automatic_; }
+  // True where storage says that no key's destruction is under way (destroy.h).
+  Remembered<bool>& destruction_done() { return destruction_done_; }
   base::Random& random() const { return *sources_.random; }
   base::Logger& logger() const { return *sources_.logger; }
   absl::Time Now() const { return sources_.clock->Now(); }
@@ -170,6 +173,7 @@ class Mount {
   Readers readers_;
   SpreadClock spread_;
   AutomaticRotation automatic_;
+  Remembered<bool> destruction_done_;
 };
 
 }  // namespace engine

@@ -92,6 +92,11 @@ absl::StatusOr<std::vector<std::uint64_t>> MountStore::List(openbao::Storage& st
   return numbers;
 }
 
+absl::StatusOr<std::size_t> MountStore::Count(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
+  return known->count;
+}
+
 absl::StatusOr<MountStore::KnownPtr> MountStore::Look(openbao::Storage& storage) {
   Remembered<KnownPtr>::Moment moment = 0;
   return Look(storage, moment);
@@ -104,6 +109,7 @@ absl::StatusOr<MountStore::KnownPtr> MountStore::Look(openbao::Storage& storage,
   ASSIGN_OR_RETURN(auto entries, Entries(storage));
   auto known = std::make_shared<Known>();
   if (!entries.empty()) known->live = entries.rbegin()->first;
+  known->count = entries.size();
   std::erase_if(entries, [](const auto& entry) { return entry.second.empty(); });
   known->marks = std::move(entries);
   known_.Offer(moment, known);
@@ -178,15 +184,17 @@ std::string MountStore::NewMark() {
 void MountStore::Written(std::uint64_t number, const std::string& mark,
                          const base::SecretBytes& document) {
   has_written_ = true;
-  Remembered<KnownPtr>::Moment moment = 0;
-  const std::optional<KnownPtr> before = known_.Get(moment);
-  if (!before.has_value()) return known_.Forget();
-  auto known = std::make_shared<Known>();
-  known->live = number;
-  known->marks = (*before)->marks;
-  if (!mark.empty()) known->marks[number] = mark;
-  known->document = base::SealedBytes::Seal(document.view());
-  known_.Replace(std::move(known));
+  if (!known_.allowed()) return;
+  std::optional<base::SealedBytes> sealed = base::SealedBytes::Seal(document.view());
+  known_.Update([&](const KnownPtr& before) {
+    auto known = std::make_shared<Known>();
+    known->live = number;
+    known->count = before->count + 1;
+    known->marks = before->marks;
+    if (!mark.empty()) known->marks[number] = mark;
+    known->document = std::move(sealed);
+    return known;
+  });
 }
 
 absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
@@ -251,7 +259,16 @@ absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) 
   ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
   absl::Status deleted = storage.Delete(KeyOf(*known, number));
   // What stood behind it, if anything did, is now the version of that number, and is judged anew.
-  if (known->marks.contains(number) || number == known->live) known_.Forget();
+  // After an error it may be there still.
+  if (!deleted.ok() || known->marks.contains(number) || number == known->live) {
+    known_.Forget();
+    return deleted;
+  }
+  known_.Update([](const KnownPtr& before) {
+    auto fewer = std::make_shared<Known>(*before);
+    --fewer->count;
+    return fewer;
+  });
   return deleted;
 }
 

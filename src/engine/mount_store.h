@@ -39,6 +39,7 @@ class MountStore final : public RecordStore {
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                              std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
+  absl::StatusOr<std::size_t> Count(openbao::Storage& storage) override;
   absl::Status Append(openbao::Storage& storage, std::uint64_t live,
                       const base::SecretBytes& document) override;
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
@@ -54,6 +55,7 @@ class MountStore final : public RecordStore {
   // The marks by number; versions written without one have none.
   struct Known {
     std::uint64_t live = 0;  // 0 for none
+    std::size_t count = 0;   // of the versions there are
     std::map<std::uint64_t, std::string> marks;
     std::optional<base::SealedBytes> document = std::nullopt;  // the live one's, once it was read
   };

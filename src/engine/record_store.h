@@ -1,6 +1,7 @@
 #ifndef ENGINE_RECORD_STORE_H_
 #define ENGINE_RECORD_STORE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/status_macros.h"
 #include "mek/version_doc.h"
 #include "sdk/logical/storage.h"
 
@@ -38,7 +40,7 @@ class VersionLog {
   // Puts another document in the place of a version other than the live one.
   virtual absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
                                const base::SecretBytes& document) = 0;
-  // Deletes a version other than the live one.
+  // Deletes a version other than the live one. Precondition: there is one of that number.
   virtual absl::Status Prune(openbao::Storage& storage, std::uint64_t number) = 0;
 };
 
@@ -56,6 +58,11 @@ class RecordStore : public VersionLog {
   // others hold the keys. DATA_LOSS also if it isn't what Live answers.
   virtual absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) {
     return Live(storage);
+  }
+  // How many versions there are, or were when that was last looked at.
+  virtual absl::StatusOr<std::size_t> Count(openbao::Storage& storage) {
+    ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, List(storage));
+    return numbers.size();
   }
   // Makes `document` (VersionDoc::Serialize) the live version, after version `live` (0: the first).
   // One write: afterwards the live version is the old one or this one. After an error it may be

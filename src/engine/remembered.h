@@ -49,6 +49,14 @@ class Remembered {
     if (allowed_) value_ = std::move(value);
   }
 
+  // What storage now holds, made of what is remembered, if anything is.
+  template <class Change>
+  void Update(Change change) {
+    absl::MutexLock lock(&mutex_);
+    ++changes_;
+    if (value_.has_value()) value_ = change(*value_);
+  }
+
   // A write got no answer, so it may still take effect at any time: nothing that is read from now
   // on is sure to stay true.
   void Distrust() {

@@ -2,10 +2,32 @@
 
 #include <utility>
 
+#include "absl/time/clock.h"
+
 namespace openbao {
 
 HostConnection::Stubs::Stubs(const std::shared_ptr<grpc::Channel>& channel)
     : storage(pb::Storage::NewStub(channel)), system(pb::SystemView::NewStub(channel)) {}
+
+std::shared_ptr<grpc::Channel> ConnectionPool::Open(const goplugin::Connect& connect) {
+  {
+    const auto my_turn = [this]()
+                             ABSL_SHARED_LOCKS_REQUIRED(turns_) { return opening_ < kMostOpening; };
+    absl::MutexLock lock(&turns_);
+    turns_.AwaitWithTimeout(absl::Condition(&my_turn), opening_time_);
+    ++opening_;
+  }
+  std::shared_ptr<grpc::Channel> channel = connect();
+  const auto deadline = absl::ToChronoTime(absl::Now() + opening_time_);
+  for (grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
+       state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING;
+       state = channel->GetState(false)) {
+    if (!channel->WaitForStateChange(state, deadline)) break;
+  }
+  absl::MutexLock lock(&turns_);
+  --opening_;
+  return channel;
+}
 
 HostConnection::HostConnection(goplugin::Connect connect, ConnectionPool& pool)
     : connect_(std::move(connect)), pool_(pool) {}
@@ -23,7 +45,7 @@ std::shared_ptr<HostConnection::Stubs> HostConnection::Use() {
       return stubs_;
     }
   }
-  auto opened = std::make_shared<Stubs>(connect_());
+  auto opened = std::make_shared<Stubs>(pool_.Open(connect_));
   // Declared before the lock, so closed after it.
   std::shared_ptr<Stubs> given_up;
   absl::MutexLock lock(&pool_.mutex_);

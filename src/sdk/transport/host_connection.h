@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "goplugin/broker.h"
 #include "openbao/backend.grpc.pb.h"
 
@@ -17,23 +18,38 @@ namespace openbao {
 // about 130 KiB of this process, and opening one a TLS handshake, some milliseconds of both.
 inline constexpr std::size_t kMostConnections = 32;
 
+// How many connections are being opened at a time. The host's tick reaches all mounts at once, and
+// after a restart each of them has to look at its storage: that many handshakes at a time would
+// take more memory than anything else ever does.
+inline constexpr int kMostOpening = 8;
+// How long one may take, and how long others wait for their turn, before the call is made anyhow:
+// it fails, or succeeds, by itself.
+inline constexpr absl::Duration kOpeningTime = absl::Seconds(2);
+
 class HostConnection;
 
-// The open connections of a process: of more than `most` the one that was used least lately is
-// given up. Thread-safe.
+// The connections of a process: of more than `most` that are open the one that was used least
+// lately is given up, and up to kMostOpening are opened at a time. Thread-safe.
 class ConnectionPool {
  public:
-  explicit ConnectionPool(std::size_t most) : most_(most) {}
+  explicit ConnectionPool(std::size_t most, absl::Duration opening_time = kOpeningTime)
+      : most_(most), opening_time_(opening_time) {}
   ConnectionPool(const ConnectionPool&) = delete;
   ConnectionPool& operator=(const ConnectionPool&) = delete;
 
  private:
   friend class HostConnection;
 
+  // A channel that is connected, or can't be.
+  std::shared_ptr<grpc::Channel> Open(const goplugin::Connect& connect);
+
   const std::size_t most_;
+  const absl::Duration opening_time_;
   absl::Mutex mutex_;
   // From the last used to the first.
   std::list<HostConnection*> open_ ABSL_GUARDED_BY(mutex_);
+  absl::Mutex turns_;
+  int opening_ ABSL_GUARDED_BY(turns_) = 0;
 };
 
 // A mount's connection to the server that the host runs for it: opened by its first use, and by the

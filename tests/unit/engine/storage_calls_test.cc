@@ -85,10 +85,49 @@ TEST_F(StorageCalls, StagingAndActivatingAreOnePutEach) {
             "put versions/0000000004");
 }
 
-TEST_F(StorageCalls, AQuietTickOnlyReads) {
+// So that a mount with nothing to do needs no connection to the server.
+TEST_F(StorageCalls, AQuietTickIsNone) {
   ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }), "");
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }), "");
+}
+
+TEST_F(StorageCalls, TheFirstTickOfAProcessLooksAtAll) {
+  mount_.Restart();
   EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }),
-            "get destroying, list versions/");
+            "get config/home, get destroying, get config, list versions/, "
+            "get versions/0000000002, get readers/seen");
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }), "");
+}
+
+TEST_F(StorageCalls, ATickThatPrunesIsFollowedByQuietOnes) {
+  ASSERT_THAT(mount_.Write("config", Json{{"max_versions", 2}}), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }),
+            "list versions/, get versions/0000000003, get versions/0000000001-0006651728988000, "
+            "delete versions/0000000001-0006651728988000");
+  // The first one's name was marked, so what there is is looked at once more.
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }),
+            "list versions/, get versions/0000000003");
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }),
+            "list versions/, get versions/0000000004, get versions/0000000002, "
+            "delete versions/0000000002");
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }), "");
+}
+
+// What was begun is seen to its end whatever is remembered.
+TEST_F(StorageCalls, ATickAfterADestructionLooksAgain) {
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  const std::string old = mount_.Record().at("current_kid").get<std::string>();
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  ASSERT_THAT(mount_.Write(absl::StrCat("keys/", old, "/compromised")), IsOk());
+  ASSERT_THAT(mount_.Write(absl::StrCat("destroy-key/", old), Json{{"confirm", old}}), IsOk());
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }),
+            "get destroying, put readers/seen");
+  EXPECT_EQ(CallsOf(mount_, [&] { ASSERT_THAT(mount_.Tick(), IsOk()); }), "");
 }
 
 TEST_F(StorageCalls, WhatIsNoRequestOfAUserNeedsNone) {

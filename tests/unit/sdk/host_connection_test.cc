@@ -1,6 +1,10 @@
 #include "sdk/transport/host_connection.h"
 
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -11,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "sdk/transport/storage_client.h"
 #include "support/status_matchers.h"
 #include "unit/sdk/scripted_host.h"
@@ -125,6 +131,68 @@ TEST_F(HostConnectionTest, ManyThreadsLoseNoCall) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failed, 0);
   EXPECT_EQ(host_.Count("Put"), 8 * 200);
+}
+
+// A socket that takes connections and never says a word.
+class SilentServer {
+ public:
+  SilentServer() {
+    EXPECT_GE(fd_, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(bind(fd_, any, size), 0);
+    EXPECT_EQ(listen(fd_, 100), 0);
+    EXPECT_EQ(getsockname(fd_, any, &size), 0);
+    target_ = "ipv4:127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  }
+  ~SilentServer() { close(fd_); }
+
+  const std::string& target() const { return target_; }
+
+ private:
+  const int fd_ = socket(AF_INET, SOCK_STREAM, 0);
+  std::string target_;
+};
+
+TEST(ConnectionPool, OpensAFewConnectionsAtATime) {
+  constexpr std::size_t kMounts = 2 * kMostOpening;
+  const SilentServer server;
+  ConnectionPool pool(100, absl::Milliseconds(500));
+  std::atomic<int> connects = 0;
+  std::deque<HostConnection> connections;
+  for (std::size_t i = 0; i < kMounts; ++i) {
+    connections.emplace_back(
+        [&] {
+          ++connects;
+          return grpc::CreateChannel(server.target(), grpc::InsecureChannelCredentials());
+        },
+        pool);
+  }
+  const absl::Time start = absl::Now();
+  std::vector<std::thread> threads;
+  for (HostConnection& connection : connections) threads.emplace_back([&] { connection.Use(); });
+  absl::SleepFor(absl::Milliseconds(200));
+  EXPECT_EQ(connects, kMostOpening);
+  for (std::thread& thread : threads) thread.join();
+  // Nobody waits for ever.
+  EXPECT_EQ(connects, kMounts);
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(900));
+}
+
+TEST(ConnectionPool, AServerThatIsGoneHoldsUpNobody) {
+  ConnectionPool pool(1, absl::Minutes(10));
+  HostConnection connection(
+      [] {
+        return grpc::CreateChannel("unix:/nowhere/to/be/found", grpc::InsecureChannelCredentials());
+      },
+      pool);
+  StorageHost storage_host(connection);
+  EXPECT_THAT(
+      StorageClient(storage_host, nullptr).Put("k", base::SecretBytes("v")),
+      testing_support::StatusIs(absl::StatusCode::kUnavailable, ::testing::HasSubstr("no answer")));
 }
 
 }  // namespace
