@@ -230,7 +230,7 @@ absl::StatusOr<std::vector<std::uint64_t>> HomeStore::List(openbao::Storage& sto
   return store->List(storage);
 }
 
-absl::StatusOr<std::size_t> HomeStore::Count(openbao::Storage& storage) {
+absl::StatusOr<std::optional<std::size_t>> HomeStore::Count(openbao::Storage& storage) {
   std::shared_ptr<const Home> home;
   ASSIGN_OR_RETURN(RecordStore* const store, Store(storage, home));
   return store->Count(storage);

@@ -77,7 +77,7 @@ class HomeStore final : public RecordStore {
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                              std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
-  absl::StatusOr<std::size_t> Count(openbao::Storage& storage) override;
+  absl::StatusOr<std::optional<std::size_t>> Count(openbao::Storage& storage) override;
   absl::Status Append(openbao::Storage& storage, std::uint64_t live,
                       const base::SecretBytes& document) override;
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,

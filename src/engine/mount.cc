@@ -335,8 +335,8 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));
   ASSIGN_OR_RETURN(const Config config, config_.Get(storage));
-  ASSIGN_OR_RETURN(const std::size_t count, records_.Count(storage));
-  if (count <= config.max_versions) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::optional<std::size_t> count, records_.Count(storage));
+  if (count.has_value() && *count <= config.max_versions) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, records_.List(storage));
   if (numbers.size() <= config.max_versions) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::optional<Version> live, records_.StoredLive(storage));

@@ -92,7 +92,7 @@ absl::StatusOr<std::vector<std::uint64_t>> MountStore::List(openbao::Storage& st
   return numbers;
 }
 
-absl::StatusOr<std::size_t> MountStore::Count(openbao::Storage& storage) {
+absl::StatusOr<std::optional<std::size_t>> MountStore::Count(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const KnownPtr known, Look(storage));
   return known->count;
 }
@@ -184,12 +184,13 @@ std::string MountStore::NewMark() {
 void MountStore::Written(std::uint64_t number, const std::string& mark,
                          const base::SecretBytes& document) {
   has_written_ = true;
-  if (!known_.allowed()) return;
+  if (!known_.allowed()) return known_.Forget();
   std::optional<base::SealedBytes> sealed = base::SealedBytes::Seal(document.view());
   known_.Update([&](const KnownPtr& before) {
     auto known = std::make_shared<Known>();
     known->live = number;
-    known->count = before->count + 1;
+    // Unless this was looked at when the version was there already.
+    known->count = before->count + (before->live < number ? 1 : 0);
     known->marks = before->marks;
     if (!mark.empty()) known->marks[number] = mark;
     known->document = std::move(sealed);
@@ -264,10 +265,11 @@ absl::Status MountStore::Prune(openbao::Storage& storage, std::uint64_t number) 
     known_.Forget();
     return deleted;
   }
-  known_.Update([](const KnownPtr& before) {
-    auto fewer = std::make_shared<Known>(*before);
-    --fewer->count;
-    return fewer;
+  known_.Update([&](const KnownPtr& before) {
+    auto after = std::make_shared<Known>(*before);
+    // Unless this was looked at when the version was gone already.
+    if (after->count == known->count) --after->count;
+    return after;
   });
   return deleted;
 }

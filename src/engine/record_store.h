@@ -9,7 +9,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/status_macros.h"
 #include "mek/version_doc.h"
 #include "sdk/logical/storage.h"
 
@@ -59,10 +58,9 @@ class RecordStore : public VersionLog {
   virtual absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) {
     return Live(storage);
   }
-  // How many versions there are, or were when that was last looked at.
-  virtual absl::StatusOr<std::size_t> Count(openbao::Storage& storage) {
-    ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, List(storage));
-    return numbers.size();
+  // How many versions there are; nullopt where only List can tell.
+  virtual absl::StatusOr<std::optional<std::size_t>> Count(openbao::Storage&) {
+    return std::nullopt;
   }
   // Makes `document` (VersionDoc::Serialize) the live version, after version `live` (0: the first).
   // One write: afterwards the live version is the old one or this one. After an error it may be

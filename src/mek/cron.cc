@@ -19,8 +19,8 @@
 namespace mek {
 namespace {
 
-// 29 February comes again after eight years at the latest (2096 to 2104), and on the same day of the
-// week after forty (2088 to 2128).
+// 29 February comes again after eight years at the latest (2096 to 2104), and on the same day of
+// the week after forty (2088 to 2128).
 constexpr int kYearsAhead = 41;
 constexpr int kGapsCompared = 100;
 constexpr std::size_t kMaxText = 256;

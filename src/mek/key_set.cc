@@ -172,9 +172,7 @@ std::string KeySet::NewGap() const {
   if (gaps_.size() > 1) return gaps_[1];
   // A single element: a further one goes on a line of its own if this one does.
   const std::string_view prefix = prefix_.view();
-  std::size_t start = prefix.size();
-  while (start > 0 && base::IsJsonSpace(prefix[start - 1])) --start;
-  return Cat(",", prefix.substr(start));
+  return Cat(",", prefix.substr(prefix.find_last_not_of(" \t\n\r") + 1));
 }
 
 void KeySet::Prepend(Jwk jwk) {

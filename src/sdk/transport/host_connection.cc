@@ -14,7 +14,7 @@ std::shared_ptr<grpc::Channel> ConnectionPool::Open(const goplugin::Connect& con
     const auto my_turn = [this]()
                              ABSL_SHARED_LOCKS_REQUIRED(turns_) { return opening_ < kMostOpening; };
     absl::MutexLock lock(&turns_);
-    turns_.AwaitWithTimeout(absl::Condition(&my_turn), opening_time_);
+    turns_.AwaitWithTimeout(absl::Condition(&my_turn), turn_time_);
     ++opening_;
   }
   std::shared_ptr<grpc::Channel> channel = connect();
@@ -37,28 +37,28 @@ HostConnection::~HostConnection() {
   if (stubs_ != nullptr) pool_.open_.erase(place_);
 }
 
+std::shared_ptr<HostConnection::Stubs> HostConnection::UseOpen() {
+  absl::MutexLock lock(&pool_.mutex_);
+  if (stubs_ != nullptr) pool_.open_.splice(pool_.open_.begin(), pool_.open_, place_);
+  return stubs_;
+}
+
 std::shared_ptr<HostConnection::Stubs> HostConnection::Use() {
-  {
-    absl::MutexLock lock(&pool_.mutex_);
-    if (stubs_ != nullptr) {
-      pool_.open_.splice(pool_.open_.begin(), pool_.open_, place_);
-      return stubs_;
-    }
-  }
+  if (std::shared_ptr<Stubs> open = UseOpen()) return open;
+  absl::MutexLock opening(&opening_);
+  // Unless another thread has done it meanwhile.
+  if (std::shared_ptr<Stubs> open = UseOpen()) return open;
   auto opened = std::make_shared<Stubs>(pool_.Open(connect_));
   // Declared before the lock, so closed after it.
   std::shared_ptr<Stubs> given_up;
   absl::MutexLock lock(&pool_.mutex_);
-  // Unless another thread was as quick.
-  if (stubs_ == nullptr) {
-    stubs_ = std::move(opened);
-    place_ = pool_.open_.insert(pool_.open_.begin(), this);
-    if (pool_.open_.size() > pool_.most_) {
-      given_up = std::move(pool_.open_.back()->stubs_);
-      pool_.open_.pop_back();
-    }
+  stubs_ = opened;
+  place_ = pool_.open_.insert(pool_.open_.begin(), this);
+  if (pool_.open_.size() > pool_.most_) {
+    given_up = std::move(pool_.open_.back()->stubs_);
+    pool_.open_.pop_back();
   }
-  return stubs_;
+  return opened;
 }
 
 }  // namespace openbao

@@ -23,17 +23,19 @@ inline constexpr std::size_t kMostConnections = 32;
 // take more memory than anything else ever does.
 inline constexpr int kMostOpening = 8;
 // How long one may take, and how long others wait for their turn, before the call is made anyhow:
-// it fails, or succeeds, by itself.
+// it fails, or succeeds, by itself. Neither ends sooner when the request is given up.
 inline constexpr absl::Duration kOpeningTime = absl::Seconds(2);
+inline constexpr absl::Duration kTurnTime = absl::Seconds(10);
 
 class HostConnection;
 
-// The connections of a process: of more than `most` that are open the one that was used least
-// lately is given up, and up to kMostOpening are opened at a time. Thread-safe.
+// The connections of a process: of more than `most` (at least 1) that are open the one that was
+// used least lately is given up, and up to kMostOpening are opened at a time. Thread-safe.
 class ConnectionPool {
  public:
-  explicit ConnectionPool(std::size_t most, absl::Duration opening_time = kOpeningTime)
-      : most_(most), opening_time_(opening_time) {}
+  explicit ConnectionPool(std::size_t most, absl::Duration opening_time = kOpeningTime,
+                          absl::Duration turn_time = kTurnTime)
+      : most_(most), opening_time_(opening_time), turn_time_(turn_time) {}
   ConnectionPool(const ConnectionPool&) = delete;
   ConnectionPool& operator=(const ConnectionPool&) = delete;
 
@@ -45,6 +47,7 @@ class ConnectionPool {
 
   const std::size_t most_;
   const absl::Duration opening_time_;
+  const absl::Duration turn_time_;
   absl::Mutex mutex_;
   // From the last used to the first.
   std::list<HostConnection*> open_ ABSL_GUARDED_BY(mutex_);
@@ -74,8 +77,13 @@ class HostConnection {
   std::shared_ptr<Stubs> Use();
 
  private:
+  // What is open, and from now on the last used; nullptr if nothing is.
+  std::shared_ptr<Stubs> UseOpen();
+
   const goplugin::Connect connect_;
   ConnectionPool& pool_;
+  // Held while it is opened, so that this is done once. Locked before the pool's.
+  absl::Mutex opening_;
   std::shared_ptr<Stubs> stubs_ ABSL_GUARDED_BY(pool_.mutex_);
   std::list<HostConnection*>::iterator place_ ABSL_GUARDED_BY(pool_.mutex_);
 };

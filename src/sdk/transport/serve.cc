@@ -32,7 +32,8 @@ class VersionService final : public logical::PluginVersion::Service {
   const std::string version_;
 };
 
-// One process serves every mount: a mount more costs a channel, not a process.
+// One process serves every mount: a mount more costs it some KiB, and a connection only while it is
+// used.
 class MultiplexingService final : public pluginutil::multiplexing::PluginMultiplexing::Service {
  public:
   grpc::Status MultiplexingSupport(

@@ -58,8 +58,9 @@ absl::Status Outcome(std::string_view call, const grpc::Status& transport, const
 // The five calls, inside the transaction `txn` or outside any for "".
 class Calls {
  public:
-  Calls(StorageHost& host, const grpc::ServerContext* request, std::string txn)
-      : stubs_(host.connection().Use()), request_(request), txn_(std::move(txn)) {}
+  Calls(std::shared_ptr<HostConnection::Stubs> stubs, const grpc::ServerContext* request,
+        std::string txn)
+      : stubs_(std::move(stubs)), request_(request), txn_(std::move(txn)) {}
 
   absl::StatusOr<std::optional<base::SecretBytes>> Get(std::string_view key) {
     pb::StorageGetArgs args;
@@ -140,10 +141,12 @@ class Calls {
   const std::string txn_;
 };
 
+// Keeps its connection to its end.
 class TransactionClient final : public Transaction {
  public:
-  TransactionClient(StorageHost& host, const grpc::ServerContext* request, const std::string& txn)
-      : calls_(host, request, txn), txn_(txn) {}
+  TransactionClient(std::shared_ptr<HostConnection::Stubs> stubs,
+                    const grpc::ServerContext* request, const std::string& txn)
+      : calls_(std::move(stubs), request, txn), txn_(txn) {}
   TransactionClient(const TransactionClient&) = delete;
   TransactionClient& operator=(const TransactionClient&) = delete;
   ~TransactionClient() override {
@@ -211,12 +214,12 @@ absl::StatusOr<std::unique_ptr<Transaction>> Begin(StorageHost& host,
                                                    const grpc::ServerContext* request,
                                                    BeginCall call) {
   pb::StorageBeginTxReply reply;
-  const auto stubs = host.connection().Use();
+  std::shared_ptr<HostConnection::Stubs> stubs = host.connection().Use();
   const grpc::Status status = (*stubs->storage.*call)(WriteContext().get(), pb::Empty(), &reply);
   RETURN_IF_ERROR(Outcome("begin", status, reply.err()));
   // With an empty id every call would go past the transaction.
   if (reply.txn().empty()) return absl::InternalError("storage begin failed: no transaction id");
-  return std::make_unique<TransactionClient>(host, request, reply.txn());
+  return std::make_unique<TransactionClient>(std::move(stubs), request, reply.txn());
 }
 
 }  // namespace
@@ -238,25 +241,25 @@ absl::StatusOr<bool> StorageHost::IsTransactional() {
 }
 
 absl::StatusOr<std::optional<base::SecretBytes>> StorageClient::Get(std::string_view key) {
-  return Calls(host_, request_, "").Get(key);
+  return Calls(host_.connection().Use(), request_, "").Get(key);
 }
 
 absl::Status StorageClient::Put(std::string_view key, const base::SecretBytes& value) {
-  return Calls(host_, request_, "").Put(key, value);
+  return Calls(host_.connection().Use(), request_, "").Put(key, value);
 }
 
 absl::Status StorageClient::Delete(std::string_view key) {
-  return Calls(host_, request_, "").Delete(key);
+  return Calls(host_.connection().Use(), request_, "").Delete(key);
 }
 
 absl::StatusOr<std::vector<std::string>> StorageClient::List(std::string_view prefix) {
-  return Calls(host_, request_, "").List(prefix);
+  return Calls(host_.connection().Use(), request_, "").List(prefix);
 }
 
 absl::StatusOr<std::vector<std::string>> StorageClient::ListPage(std::string_view prefix,
                                                                  std::string_view after,
                                                                  int limit) {
-  return Calls(host_, request_, "").ListPage(prefix, after, limit);
+  return Calls(host_.connection().Use(), request_, "").ListPage(prefix, after, limit);
 }
 
 absl::StatusOr<std::unique_ptr<Transaction>> StorageClient::BeginTx() {

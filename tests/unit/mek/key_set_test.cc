@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/strings/str_replace.h"
 #include "support/status_matchers.h"
 #include "unit/mek/samples.h"
 
@@ -83,6 +84,30 @@ TEST(KeySet, FindsByKidByteForByte) {
   const KeySet set = *Parse(Jwks({{"a", 1}, {"b", 2}}));
   EXPECT_EQ(set.Find("b")->key(), K(2));
   EXPECT_EQ(set.Find("B"), nullptr);
+}
+
+// A set of the usual shape is read by a way of its own (PlainObjects); one escape in it, and it
+// isn't.
+TEST(KeySet, IsTheSameWhicheverWayItIsRead) {
+  const std::string escaped = R"("alg":"A256GC\u004d")";
+  const auto plainly = [&](const KeySet& set) {
+    return absl::StrReplaceAll(base::ToAbsl(set.json().view()), {{escaped, R"("alg":"A256GCM")"}});
+  };
+  for (const std::string& text :
+       {Jwks({{"a", 1}, {"b", 2}, {"c", 3}}), Pretty(), Cat(" ", Jwks({{"a", 1}}), "\r\n")}) {
+    KeySet plain = *Parse(text);
+    KeySet other = *Parse(absl::StrReplaceAll(text, {{R"("alg":"A256GCM")", escaped}}));
+    ASSERT_NE(other.json(), plain.json());
+    EXPECT_EQ(other.Kids(), plain.Kids());
+    for (const Jwk& jwk : plain.keys()) EXPECT_TRUE(other.Find(jwk.kid())->HasKeyOf(jwk));
+    EXPECT_EQ(plainly(other), text);
+    for (KeySet* set : {&plain, &other}) {
+      set->Prepend(MakeJwk("first", 8));
+      set->Append(MakeJwk("last", 9));
+      set->Remove("a");
+    }
+    EXPECT_EQ(plainly(other), plainly(plain));
+  }
 }
 
 TEST(KeySet, LookupFindsInAnyOrder) {

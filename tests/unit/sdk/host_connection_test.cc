@@ -115,13 +115,36 @@ TEST_F(HostConnectionTest, AMountThatGoesLeavesItsPlace) {
   EXPECT_EQ(connects_[0], 1);
 }
 
-TEST_F(HostConnectionTest, ManyThreadsLoseNoCall) {
+TEST_F(HostConnectionTest, ManyThreadsOpenItOnce) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) threads.emplace_back([&] { connections_[0].Use(); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(connects_[0], 1);
+}
+
+// A server that each connection reaches over a socket of its own.
+TEST(HostConnections, ThatManyThreadsTakeFromEachOtherLoseNoCall) {
+  constexpr std::size_t kMounts = 4;
+  constexpr std::size_t kThreads = 8;
+  constexpr std::size_t kCalls = 50;
+  ScriptedHost host(testing_support::Reach::kSocket);
+  ConnectionPool pool(2);
+  std::atomic<std::size_t> connects = 0;
+  std::deque<HostConnection> connections;
+  for (std::size_t i = 0; i < kMounts; ++i) {
+    connections.emplace_back(
+        [&] {
+          ++connects;
+          return host.Connect();
+        },
+        pool);
+  }
   std::atomic<int> failed = 0;
   std::vector<std::thread> threads;
-  for (std::size_t t = 0; t < 8; ++t) {
+  for (std::size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      for (std::size_t i = 0; i < 200; ++i) {
-        StorageHost storage_host(connections_[(t + i) % kConnections]);
+      for (std::size_t i = 0; i < kCalls; ++i) {
+        StorageHost storage_host(connections[(t + i) % kMounts]);
         const absl::Status put = StorageClient(storage_host, nullptr)
                                      .Put(std::to_string(t), base::SecretBytes(std::to_string(i)));
         if (!put.ok()) ++failed;
@@ -130,7 +153,8 @@ TEST_F(HostConnectionTest, ManyThreadsLoseNoCall) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failed, 0);
-  EXPECT_EQ(host_.Count("Put"), 8 * 200);
+  EXPECT_EQ(host.Count("Put"), static_cast<int>(kThreads * kCalls));
+  EXPECT_GT(connects, kMounts);
 }
 
 // A socket that takes connections and never says a word.
@@ -157,33 +181,70 @@ class SilentServer {
   std::string target_;
 };
 
-TEST(ConnectionPool, OpensAFewConnectionsAtATime) {
-  constexpr std::size_t kMounts = 2 * kMostOpening;
-  const SilentServer server;
-  ConnectionPool pool(100, absl::Milliseconds(500));
-  std::atomic<int> connects = 0;
-  std::deque<HostConnection> connections;
-  for (std::size_t i = 0; i < kMounts; ++i) {
-    connections.emplace_back(
-        [&] {
-          ++connects;
-          return grpc::CreateChannel(server.target(), grpc::InsecureChannelCredentials());
-        },
-        pool);
+// Connections that are all used at once, each by a thread of its own.
+class Crowd {
+ public:
+  Crowd(std::size_t size, const std::string& target, ConnectionPool& pool) {
+    for (std::size_t i = 0; i < size; ++i) {
+      connections_.emplace_back(
+          [this, target] {
+            ++connects_;
+            return grpc::CreateChannel(target, grpc::InsecureChannelCredentials());
+          },
+          pool);
+    }
+    for (HostConnection& connection : connections_) {
+      threads_.emplace_back([&] { connection.Use(); });
+    }
   }
-  const absl::Time start = absl::Now();
-  std::vector<std::thread> threads;
-  for (HostConnection& connection : connections) threads.emplace_back([&] { connection.Use(); });
-  absl::SleepFor(absl::Milliseconds(200));
-  EXPECT_EQ(connects, kMostOpening);
-  for (std::thread& thread : threads) thread.join();
-  // Nobody waits for ever.
-  EXPECT_EQ(connects, kMounts);
-  EXPECT_GE(absl::Now() - start, absl::Milliseconds(900));
+  void Join() {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  int connects() const { return connects_; }
+
+ private:
+  std::atomic<int> connects_ = 0;
+  std::deque<HostConnection> connections_;
+  std::vector<std::thread> threads_;
+};
+
+constexpr std::size_t kCrowd = 2 * kMostOpening;
+
+TEST(ConnectionPool, OpensAFewConnectionsAtATime) {
+  const SilentServer server;
+  ConnectionPool pool(100, absl::Seconds(3));
+  Crowd crowd(kCrowd, server.target(), pool);
+  absl::SleepFor(absl::Seconds(1));
+  EXPECT_EQ(crowd.connects(), kMostOpening);
+  // Each turn ends, and the others get theirs.
+  crowd.Join();
+  EXPECT_EQ(crowd.connects(), kCrowd);
 }
 
-TEST(ConnectionPool, AServerThatIsGoneHoldsUpNobody) {
-  ConnectionPool pool(1, absl::Minutes(10));
+TEST(ConnectionPool, NobodyWaitsForATurnForEver) {
+  const SilentServer server;
+  ConnectionPool pool(100, absl::Seconds(2), absl::Milliseconds(50));
+  const absl::Time start = absl::Now();
+  Crowd crowd(kCrowd, server.target(), pool);
+  crowd.Join();
+  EXPECT_EQ(crowd.connects(), kCrowd);
+  EXPECT_LT(absl::Now() - start, absl::Seconds(4));
+}
+
+TEST(ConnectionPool, WhatConnectsOrCannotGivesItsTurnBackAtOnce) {
+  ConnectionPool pool(1, absl::Minutes(10), absl::Minutes(10));
+  Crowd crowd(kCrowd, "unix:/nowhere/to/be/found", pool);
+  crowd.Join();
+  EXPECT_EQ(crowd.connects(), kCrowd);
+
+  ScriptedHost host(testing_support::Reach::kSocket);
+  HostConnection connection([&] { return host.Connect(); }, pool);
+  StorageHost storage_host(connection);
+  EXPECT_THAT(StorageClient(storage_host, nullptr).Put("k", base::SecretBytes("v")), IsOk());
+}
+
+TEST(ConnectionPool, AServerThatIsGoneIsUnavailable) {
+  ConnectionPool pool(1, absl::Minutes(10), absl::Minutes(10));
   HostConnection connection(
       [] {
         return grpc::CreateChannel("unix:/nowhere/to/be/found", grpc::InsecureChannelCredentials());

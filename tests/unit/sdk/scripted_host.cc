@@ -27,24 +27,32 @@ bool Succeeds(const Answer& answer) {
 
 }  // namespace
 
+namespace {
+
+grpc::ChannelArguments Arguments() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxSendMessageSize(-1);
+  return arguments;
+}
+
+}  // namespace
+
 LocalServer::LocalServer(const std::vector<grpc::Service*>& services, Reach reach) {
   static std::atomic<int> servers = 0;
-  const std::string address =
-      absl::StrCat("unix-abstract:openbao-sdk-test-", getpid(), "-", ++servers);
+  address_ = absl::StrCat("unix-abstract:openbao-sdk-test-", getpid(), "-", ++servers);
   grpc::ServerBuilder builder;
   if (reach == Reach::kSocket) {
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
   }
   builder.SetMaxReceiveMessageSize(-1);
   for (grpc::Service* service : services) builder.RegisterService(service);
   server_ = builder.BuildAndStart();
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  channel_ =
-      reach == Reach::kInProcess
-          ? server_->InProcessChannel(arguments)
-          : grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  channel_ = reach == Reach::kInProcess ? server_->InProcessChannel(Arguments()) : Connect();
+}
+
+std::shared_ptr<grpc::Channel> LocalServer::Connect() {
+  return grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), Arguments());
 }
 
 LocalServer::~LocalServer() { Stop(); }

@@ -31,10 +31,13 @@ class LocalServer {
   ~LocalServer();
 
   std::shared_ptr<grpc::Channel> channel() { return channel_; }
+  // Another one. Over a socket only.
+  std::shared_ptr<grpc::Channel> Connect();
   // Every later call fails as it does when the other side has gone. Over a socket only.
   void Stop();
 
  private:
+  std::string address_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };
@@ -58,6 +61,7 @@ class ScriptedHost {
   goplugin::Connect connect() {
     return [this] { return server_.channel(); };
   }
+  std::shared_ptr<grpc::Channel> Connect() { return server_.Connect(); }
   void Stop() { server_.Stop(); }
 
   // The next call named `name` ("Get", "Commit", …) that has no answer ordered yet is answered so.
