@@ -673,7 +673,7 @@ TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedKeptAndRepaired) {
   const auto repaired = mount_.Call(Operation::kUpdate, "repair");
   ASSERT_THAT(repaired, IsOk());
   EXPECT_EQ((*repaired)->data.at("replaced"),
-            Json{base::JsonText(base::Cat("private_jwks ", kid))});
+            Json::array({base::JsonText(base::Cat("private_jwks ", kid))}));
   EXPECT_FALSE((*repaired)->data.contains("added"));
   EXPECT_THAT((*repaired)->warnings,
               ::testing::Contains(HasSubstr("is again the key that was overwritten")));
