@@ -132,9 +132,9 @@ absl::StatusOr<CronSchedule> CronSchedule::Parse(std::string_view text) {
   RETURN_IF_ERROR(ReadField(fields[3], kMonth, schedule.months_));
   RETURN_IF_ERROR(ReadField(fields[4], kWeekday, schedule.weekdays_));
   if (schedule.weekdays_[7]) schedule.weekdays_.set(0);
-  schedule.any_day_ = !fields[2].empty() && fields[2][0] == '*';
-  schedule.any_weekday_ = !fields[4].empty() && fields[4][0] == '*';
-  if (!schedule.Next(absl::UnixEpoch()).has_value()) {
+  schedule.any_day_ = fields[2].front() == '*';
+  schedule.any_weekday_ = fields[4].front() == '*';
+  if (!schedule.Find(absl::UnixEpoch()).has_value()) {
     return absl::InvalidArgumentError(
         "a schedule: no date ever matches its day of the month and month");
   }
@@ -149,7 +149,7 @@ bool CronSchedule::MatchesDay(absl::CivilDay day) const {
   return any_day_ || any_weekday_ ? in_month && in_week : in_month || in_week;
 }
 
-std::optional<absl::Time> CronSchedule::Next(absl::Time time) const {
+std::optional<absl::Time> CronSchedule::Find(absl::Time time) const {
   const absl::TimeZone utc = absl::UTCTimeZone();
   absl::CivilMinute minute = absl::ToCivilMinute(time, utc);
   const absl::CivilYear end = absl::CivilYear(minute) + kYearsAhead;
@@ -169,26 +169,27 @@ std::optional<absl::Time> CronSchedule::Next(absl::Time time) const {
   return std::nullopt;
 }
 
-std::optional<absl::Time> CronSchedule::Last(absl::Time time) const {
-  // Looks back over ever longer spans until one holds a time of the schedule.
-  for (absl::Duration span = absl::Hours(1); span < absl::Hours(24 * 366) * 2 * kYearsAhead;
-       span *= 2) {
-    std::optional<absl::Time> last;
-    for (std::optional<absl::Time> at = Next(time - span); at.has_value() && *at <= time;
-         at = Next(*at)) {
-      last = at;
-    }
-    if (last.has_value()) return last;
+absl::Time CronSchedule::Next(absl::Time time) const {
+  return Find(time).value_or(absl::InfiniteFuture());
+}
+
+absl::Time CronSchedule::Last(absl::Time time) const {
+  // Looks back over ever longer spans until one holds a time of the schedule: some span does, as no
+  // two times of it are further apart than kYearsAhead.
+  for (absl::Duration span = absl::Hours(1);; span *= 2) {
+    absl::Time last = Next(time - span);
+    if (last > time) continue;
+    for (absl::Time next = Next(last); next <= time; next = Next(next)) last = next;
+    return last;
   }
-  return std::nullopt;
 }
 
 absl::Duration CronSchedule::LeastGap(absl::Time time) const {
   absl::Duration least = absl::InfiniteDuration();
-  std::optional<absl::Time> at = Next(time);
-  for (int i = 0; i < kGapsCompared && at.has_value(); ++i) {
-    const std::optional<absl::Time> next = Next(*at);
-    if (next.has_value()) least = std::min(least, *next - *at);
+  absl::Time at = Next(time);
+  for (int i = 0; i < kGapsCompared; ++i) {
+    const absl::Time next = Next(at);
+    least = std::min(least, next - at);
     at = next;
   }
   return least;

@@ -22,10 +22,10 @@ class CronSchedule {
   // INVALID_ARGUMENT says which field is wrong and what was expected; or that no day ever matches.
   static absl::StatusOr<CronSchedule> Parse(std::string_view text);
 
-  // The first time of the schedule after `time`, and the last one at or before it. nullopt only
-  // beyond what a civil year can hold.
-  std::optional<absl::Time> Next(absl::Time time) const;
-  std::optional<absl::Time> Last(absl::Time time) const;
+  // The first time of the schedule after `time`, and the last one at or before it. There always is
+  // one: Parse saw to it. `time`: finite.
+  absl::Time Next(absl::Time time) const;
+  absl::Time Last(absl::Time time) const;
 
   // The least time between two consecutive times of the schedule among the next hundred after
   // `time`.
@@ -34,6 +34,8 @@ class CronSchedule {
  private:
   CronSchedule() = default;
   bool MatchesDay(absl::CivilDay day) const;
+  // What Next is; nullopt if no day ever matches.
+  std::optional<absl::Time> Find(absl::Time time) const;
 
   std::bitset<60> minutes_;
   std::bitset<24> hours_;

@@ -53,14 +53,22 @@ absl::Status CheckRestore(std::string_view kid, KeyState state) {
 }
 
 absl::Status CheckCompromised(std::string_view kid, KeyState state) {
-  if (state == KeyState::kCompromised) return Conflict(kid, "is marked as compromised already");
-  if (state == KeyState::kDestroyed) return Conflict(kid, "is destroyed");
-  return absl::OkStatus();
+  switch (state) {
+    case KeyState::kStaged:
+    case KeyState::kCurrent:
+    case KeyState::kRetained:
+    case KeyState::kRetired:
+      return absl::OkStatus();
+    case KeyState::kCompromised:
+      return Conflict(kid, "is marked as compromised already");
+    case KeyState::kDestroyed:
+      break;
+  }
+  return Conflict(kid, "is destroyed");
 }
 
 absl::Status CheckDestroy(std::string_view kid, KeyState state, bool is_current) {
-  if (is_current) return Conflict(kid, "is current and can't be destroyed: rotate first");
-  switch (state) {
+  switch (is_current ? KeyState::kCurrent : state) {
     case KeyState::kRetained:
     case KeyState::kRetired:
     case KeyState::kCompromised:
@@ -70,6 +78,7 @@ absl::Status CheckDestroy(std::string_view kid, KeyState state, bool is_current)
                       "is staged and can't be destroyed: activate it, or abandon it by a "
                       "rollback to a version before it");
     case KeyState::kCurrent:
+      return Conflict(kid, "is current and can't be destroyed: rotate first");
     case KeyState::kDestroyed:
       break;
   }

@@ -24,9 +24,9 @@ RotationDue WhenToRotate(const RotationPlan& plan, const RotationPast& past, abs
   if (past.last_slot.has_value() && *past.last_slot <= now + kSaneLead) {
     served = std::max(served, *past.last_slot);
   }
-  const std::optional<absl::Time> last = plan.schedule->Last(now);
-  if (last.has_value() && *last > served) {
-    const bool in_window = plan.window == absl::ZeroDuration() || now < *last + plan.window;
+  const absl::Time last = plan.schedule->Last(now);
+  if (last > served) {
+    const bool in_window = plan.window == absl::ZeroDuration() || now < last + plan.window;
     (in_window ? result.due : result.missed) = last;
   }
   if (!result.due.has_value()) result.next = plan.schedule->Next(std::max(now, served));

@@ -44,6 +44,12 @@ TEST(Base64Url, IsUnpaddedAndHasItsOwnAlphabet) {
   }
 }
 
+TEST(Base64Url, RefusesMoreTextThanAnyKeySetHas) {
+  // By its size: not a byte of it is read.
+  const std::string_view huge("", (std::size_t{1} << 28) + 4);
+  EXPECT_THAT(Base64UrlDecode(huge), StatusIs(absl::StatusCode::kInvalidArgument, _));
+}
+
 TEST(Base64, RefusesEveryOtherCharacterAtEveryPlace) {
   constexpr std::string_view kCommon =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

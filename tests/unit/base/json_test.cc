@@ -136,6 +136,9 @@ TEST(Json, BoundsDepthAndMembers) {
   EXPECT_THAT(ParseJson(wide(kMaxJsonMembers)), IsOk());
   EXPECT_THAT(ParseJson(wide(kMaxJsonMembers + 1)),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than 256 members")));
+  EXPECT_THAT(CheckJson(wide(kMaxJsonMembers)), IsOk());
+  EXPECT_THAT(CheckJson(wide(kMaxJsonMembers + 1)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than 256 members")));
   EXPECT_THAT(ParseJson(wide(1000), 1000), IsOk());
   EXPECT_THAT(ParseJson(wide(1001), 1000),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more than 1000 members")));

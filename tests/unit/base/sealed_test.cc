@@ -1,13 +1,19 @@
 #include "base/sealed.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "support/faulty.h"
 
 namespace base {
 namespace {
@@ -58,9 +64,9 @@ TEST(SealedBytes, OpensNoMoreWhenABitOfItFlips) {
   EXPECT_EQ(sealed->Open()->view(), "0123456789");
 }
 
-// Linux names such a page "/secretmem"; where there is none it is locked, and left out of dumps.
-TEST(SealedBytes, ItsKeyLiesInAPageThatIsInNoDump) {
-  ASSERT_TRUE(SealedBytes::Seal("x").has_value());
+// Whether the process has a page that is in no dump. Linux names one of memfd_secret "/secretmem";
+// another is locked, and left out of dumps.
+bool HasPageOutOfDumps() {
   std::ifstream maps("/proc/self/smaps");
   bool found = false;
   bool secret = false;
@@ -71,7 +77,58 @@ TEST(SealedBytes, ItsKeyLiesInAPageThatIsInNoDump) {
             (secret || line.find(" dd ") != std::string::npos);
     if (flags) secret = false;
   }
-  EXPECT_TRUE(found);
+  return found;
+}
+
+TEST(SealedBytes, ItsKeyLiesInAPageThatIsInNoDump) {
+  ASSERT_TRUE(SealedBytes::Seal("x").has_value());
+  EXPECT_TRUE(HasPageOutOfDumps());
+}
+
+// The key is made once a process, so each case has one of its own.
+class SealedBytesDeathTest : public testing::Test {
+ protected:
+  SealedBytesDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+
+  // Ends the process: 0 if its key lies where it should, and it seals and opens; 1 if it doesn't
+  // seal.
+  [[noreturn]] static void SealWith(std::string_view function, int nth = 1) {
+    std::optional<SealedBytes> sealed;
+    {
+      const testing_support::Faulty fault(function, nth);
+      sealed = SealedBytes::Seal("plain");
+    }
+    if (!sealed.has_value()) std::exit(1);
+    std::exit(sealed->Open()->view() == "plain" && HasPageOutOfDumps() ? 0 : 2);
+  }
+  // No file can be opened, so memfd_secret(2) fails as it does where a container forbids it.
+  [[noreturn]] static void SealWithoutMemfdSecret(std::string_view function, int nth = 1) {
+    rlimit files{};
+    getrlimit(RLIMIT_NOFILE, &files);
+    const rlimit none{0, files.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    {
+      const testing_support::Faulty fault(function, nth);
+      static_cast<void>(SealedBytes::Seal("plain"));  // makes the key
+    }
+    setrlimit(RLIMIT_NOFILE, &files);
+    SealWith("");
+  }
+};
+
+TEST_F(SealedBytesDeathTest, WithoutMemfdSecretItsKeyIsLocked) {
+  EXPECT_EXIT(SealWithoutMemfdSecret(""), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(SealWith("ftruncate"), testing::ExitedWithCode(0), "");
+}
+
+TEST_F(SealedBytesDeathTest, SealsNothingWhereItsKeyCanNotBeKept) {
+  EXPECT_EXIT(SealWith("mmap"), testing::ExitedWithCode(1), "");
+  EXPECT_EXIT(SealWith("RAND_priv_bytes"), testing::ExitedWithCode(1), "");
+  // Nor where it could, but a nonce not be had.
+  EXPECT_EXIT(SealWith("RAND_bytes"), testing::ExitedWithCode(1), "");
+  EXPECT_EXIT(SealWithoutMemfdSecret("mlock"), testing::ExitedWithCode(1), "");
+  EXPECT_EXIT(SealWithoutMemfdSecret("madvise", 1), testing::ExitedWithCode(1), "");
+  EXPECT_EXIT(SealWithoutMemfdSecret("madvise", 2), testing::ExitedWithCode(1), "");
 }
 
 TEST(SealedBytes, SeveralThreadsReadOne) {

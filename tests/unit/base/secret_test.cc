@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "support/faulty.h"
 #include "support/status_matchers.h"
 
 namespace {
@@ -123,6 +124,16 @@ TEST(SecretBytes, IsEmptyAndOfUseAfterItWasMovedFrom) {
 }
 
 TEST(SecretBytes, StartsAsZeros) { EXPECT_EQ(SecretBytes(3).view(), std::string(3, '\0')); }
+
+TEST(OpensslRandom, LeavesNothingUsableWhereItFails) {
+  const testing_support::Faulty source("RAND_priv_bytes");
+  OpensslRandom random;
+  SecretBytes bytes("0123456789");
+  EXPECT_THAT(random.Fill(bytes.mutable_span()),
+              testing_support::StatusIs(absl::StatusCode::kInternal,
+                                        ::testing::HasSubstr("random source failed")));
+  EXPECT_EQ(bytes.view(), std::string(10, '\0'));
+}
 
 TEST(OpensslRandom, FillsWithDifferentBytes) {
   OpensslRandom random;

@@ -673,7 +673,7 @@ TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedKeptAndRepaired) {
   const auto repaired = mount_.Call(Operation::kUpdate, "repair");
   ASSERT_THAT(repaired, IsOk());
   EXPECT_EQ((*repaired)->data.at("replaced"),
-            Json{base::JsonText(base::Cat("private_jwks ", kid))});
+            Json::array({base::JsonText(base::Cat("private_jwks ", kid))}));
   EXPECT_FALSE((*repaired)->data.contains("added"));
   EXPECT_THAT((*repaired)->warnings,
               ::testing::Contains(HasSubstr("is again the key that was overwritten")));
@@ -902,6 +902,54 @@ TEST_F(KvHome, AWrappedSecretIdIsKeptEvenIfTheMoveFails) {
   ASSERT_THAT(mount_.Write("config/home", Json{{"type", "kv"}, {"take", "kv"}}), IsOk());
   EXPECT_THAT(mount_.Write("config/home", data),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("can't be unwrapped")));
+}
+
+TEST_F(KvHome, AWrappedSecretIdIsNotUsedUpForWhatCannotBecomeOfIt) {
+  const auto refusal = [&](Json data) {
+    data["wrapped_secret_id"] = "wrapping-1";
+    const absl::StatusOr<Json> set = mount_.Write("config/home", std::move(data));
+    return set.ok() ? "" : std::string(set.status().message());
+  };
+  const auto address = base::JsonText(server_.address());
+  for (const Json& data :
+       {Json{{"role_id", "role-1"}},
+        Json{{"address", address}, {"auth_method", "token"}, {"token", "token-1"}},
+        Json{{"address", address}, {"role_id", "role-1"}, {"secret_id", "secret-1"}}}) {
+    EXPECT_THAT(refusal(data), HasSubstr("wrapped_secret_id: expected with an address and "
+                                         "auth_method=approle, and without secret_id"));
+  }
+  EXPECT_EQ(mount_.Read("config/home")->at("connection"), "not set");
+  ASSERT_THAT(SetHome(), IsOk());
+  for (const Json& data : {Json{{"address", base::JsonText(server_.address("localhost"))}},
+                           Json{{"role_id", "role-2"}}}) {
+    EXPECT_THAT(refusal(data), HasSubstr("while the record is in kv it can't come with another"));
+  }
+  EXPECT_EQ(server_.CallsTo("unwrap"), 0);
+  EXPECT_EQ(mount_.Read("config/home")->at("address"), server_.address());
+  EXPECT_EQ(mount_.Read("config/home")->at("role_id"), "role-1");
+}
+
+TEST_F(KvHome, AStoredCredentialOfAnyKindGoesToNoOtherAddress) {
+  const std::pair<std::string_view, Json> kMethods[] = {
+      {"secret_id", Json{{"auth_method", "approle"}, {"role_id", "role-1"}}},
+      {"token", Json{{"auth_method", "token"}}},
+      {"jwt_path", Json{{"auth_method", "jwt"}, {"role", "role-1"}}}};
+  for (const auto& [credential, method] : kMethods) {
+    SCOPED_TRACE(credential);
+    TestMount mount;
+    Json data = method;
+    data.update(Json{{"type", "mount"}, {"address", base::JsonText(server_.address())}});
+    data[base::JsonString(credential)] = "/it-1";
+    ASSERT_THAT(mount.Write("config/home", data), IsOk());
+    Json elsewhere{{"address", base::JsonText(server_.address("localhost"))}};
+    EXPECT_THAT(mount.Write("config/home", elsewhere),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(base::Cat(credential, ": expected in the same write"))));
+    EXPECT_EQ(mount.Read("config/home")->at("address"), server_.address());
+    elsewhere[base::JsonString(credential)] = "/it-2";
+    ASSERT_THAT(mount.Write("config/home", elsewhere), IsOk());
+    EXPECT_EQ(mount.Read("config/home")->at("address"), server_.address("localhost"));
+  }
 }
 
 TEST_F(KvHome, AMissingOrBadConnectionIsRefusedBeforeAnythingMoves) {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 
 #include "absl/time/clock.h"
 
@@ -36,9 +37,15 @@ Child::Child(const std::string& program, const std::vector<std::string>& environ
   posix_spawn_file_actions_adddup2(&actions, log.empty() ? err_end.get() : log_end.get(),
                                    STDERR_FILENO);
   std::vector<char*> variables;
-  variables.reserve(environment.size() + 1);
+  variables.reserve(environment.size() + 2);
   for (const std::string& variable : environment) {
     variables.push_back(const_cast<char*>(variable.c_str()));
+  }
+  // Where clang counts what runs, it counts this too (make coverage).
+  std::string profile;
+  if (const char* file = std::getenv("LLVM_PROFILE_FILE"); file != nullptr) {
+    profile = std::string("LLVM_PROFILE_FILE=") + file;
+    variables.push_back(profile.data());
   }
   variables.push_back(nullptr);
   char* const arguments[] = {const_cast<char*>(program.c_str()), nullptr};

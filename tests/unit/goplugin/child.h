@@ -22,8 +22,8 @@ class Child {
     absl::Duration took;
   };
 
-  // Starts the program with exactly these variables ("NAME=value"). Its stderr is added to the file
-  // `log`, if one is named, and not read by us.
+  // Starts the program with exactly these variables ("NAME=value"; and LLVM_PROFILE_FILE, if we
+  // have it). Its stderr is added to the file `log`, if one is named, and not read by us.
   Child(const std::string& program, const std::vector<std::string>& environment,
         const std::string& log = "");
   ~Child();

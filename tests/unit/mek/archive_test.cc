@@ -171,6 +171,15 @@ TEST(ArchiveEntry, RefusesAnEntryWithoutAKidAndATimeThatCannotBeReadBack) {
   EXPECT_THAT(entry.Serialize(), StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
 }
 
+TEST(DropReasonName, OfNoReasonIsOneThatIsRefused) {
+  const auto none = static_cast<DropReason>(3);
+  EXPECT_EQ(DropReasonName(none), "");
+  ArchiveEntry entry("a");
+  ASSERT_THAT(entry.Add({Set::kKeys, MakeJwk("a", 1)}, kNow, 1, none), IsOk());
+  EXPECT_THAT(ArchiveEntry::Parse("a", entry.Serialize()->view()),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("reason has no known value")));
+}
+
 TEST(ArchiveEntry, NoticesEveryCutAndEveryFlippedBit) {
   const std::string good(TwoSets().Serialize()->view());
   for (std::size_t i = 0; i < good.size(); ++i) {

@@ -22,9 +22,8 @@ absl::Time At(std::string_view text) {
   return time;
 }
 
-std::string Shown(std::optional<absl::Time> time) {
-  return time.has_value() ? absl::FormatTime("%a %Y-%m-%d %H:%M:%S", *time, absl::UTCTimeZone())
-                          : "never";
+std::string Shown(absl::Time time) {
+  return absl::FormatTime("%a %Y-%m-%d %H:%M:%S", time, absl::UTCTimeZone());
 }
 
 std::string Next(std::string_view schedule, std::string_view after) {
@@ -46,7 +45,8 @@ TEST(Cron, FindsTheNextTime) {
       {"5/20 * * * *", "2026-11-25 10:26:00", "Wed 2026-11-25 10:45:00"},
       {"0 0 29 2 *", "2096-03-01 00:00:00", "Fri 2104-02-29 00:00:00"},
       // Both days must match, as a field begins with *: the same day of the month is a Sunday again
-      // after 11 years, and 29 February after up to 40 (crontab(5); the calendar's own gap at 2100).
+      // after 11 years, and 29 February after up to 40 (crontab(5); the calendar's own gap at
+      // 2100).
       {"7 4 11 dec */7", "1994-12-11 04:07:00", "Sun 2005-12-11 04:07:00"},
       {"0 0 29 2 */7", "2088-02-29 00:00:00", "Sun 2128-02-29 00:00:00"},
       {"0 0 31 * *", "2026-11-25 10:00:00", "Thu 2026-12-31 00:00:00"},
@@ -133,6 +133,7 @@ TEST(Cron, RefusesWhatIsNoSchedule) {
       {"*/0 * * * *", "minute"},
       {"*/x * * * *", "minute"},
       {"1, * * * *", "minute"},
+      {"9999999999 * * * *", "minute"},
       {"1-2-3 * * * *", "minute"},
       {"*-3 * * * *", "minute"},
       {"? * * * *", "minute"},
@@ -144,8 +145,12 @@ TEST(Cron, RefusesWhatIsNoSchedule) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(test.message))))
         << test.schedule;
   }
-  EXPECT_THAT(CronSchedule::Parse(std::string(300, ' ') + "* * * * *"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("five fields")));
+  // Longer than any schedule, whether its fields come first or last.
+  for (const std::string& text :
+       {std::string(300, ' ') + "* * * * *", "* * * * *" + std::string(300, ' ')}) {
+    EXPECT_THAT(CronSchedule::Parse(text),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("five fields")));
+  }
 }
 
 TEST(Cron, KnowsTheLeastGap) {

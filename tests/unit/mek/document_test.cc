@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "support/faulty.h"
 #include "support/status_matchers.h"
 #include "unit/mek/samples.h"
 
@@ -138,6 +139,34 @@ TEST(Document, SecondsAreBoundedSoThatTheyAreADuration) {
   }
   EXPECT_THAT(ReadSeconds("v", document, "negative"),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("negative is missing or")));
+}
+
+TEST(Document, IsNeitherWrittenNorTakenForIntactWithoutADigest) {
+  const std::string good = Write(1, R"({"a":"x"})");
+  const testing_support::Faulty digest("EVP_Digest");
+  EXPECT_THAT(WriteDocument(1, *base::ParseJson(R"({"a":"x"})")),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("SHA-256 failed")));
+  // Nor is an empty digest one.
+  for (const std::string& text : {good, std::string(R"({"schema":1,"a":"x","sha256":""})")}) {
+    EXPECT_THAT(ReadDocument("x", 1, {"a"}, text),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("checksum is missing")));
+  }
+}
+
+TEST(Document, WithoutASchemaIsDamaged) {
+  // printf '{"a":"x"' | sha256sum
+  EXPECT_THAT(
+      ReadDocument(
+          "x", 1, {"a"},
+          R"({"a":"x","sha256":"d573b341e510d13b064b06fdc994076b8369fb752d8f26e351b863e0b04a5e06"})"),
+      StatusIs(absl::StatusCode::kDataLoss, HasSubstr("schema is missing or not a whole number")));
+}
+
+TEST(Document, IsUnreadableWhetherDamagedOrNewer) {
+  EXPECT_TRUE(IsUnreadable(absl::DataLossError("")));
+  EXPECT_TRUE(IsUnreadable(absl::FailedPreconditionError("")));
+  EXPECT_FALSE(IsUnreadable(absl::OkStatus()));
+  EXPECT_FALSE(IsUnreadable(absl::UnavailableError("")));
 }
 
 TEST(Document, RefusesToWriteWhatItCouldNotReadBack) {

@@ -75,9 +75,17 @@ TEST(KeySet, EditsOfAnUnknownKidDoNothing) {
   KeySet set = *Parse(Pretty());
   set.MoveToFront("x");
   set.Remove("x");
+  set.Replace(MakeJwk("x", 9));
   EXPECT_EQ(set.json().view(), Pretty());
   set.MoveToFront("a");
   EXPECT_EQ(set.json().view(), Pretty());
+}
+
+TEST(KeySet, OfWhichTheOnlyKeyIsTakenKeepsWhatStandsAround) {
+  KeySet set = *Parse(Cat("{\"keys\":[\n ", J("a", 1), "\n],\"x\":1}"));
+  set.Remove("a");
+  EXPECT_EQ(set.json().view(), "{\"keys\":[\n \n],\"x\":1}");
+  EXPECT_EQ(set.Kids().size(), 0u);
 }
 
 TEST(KeySet, FindsByKidByteForByte) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
 #include <map>
 #include <string>
 
@@ -61,6 +62,20 @@ TEST(Lifecycle, EveryTransitionIsAllowedOrRefused) {
       }
     }
   }
+}
+
+// As a newer writer's would be.
+TEST(Lifecycle, AStateOrActionThatIsNoneAllowsNothing) {
+  const auto no_state = static_cast<KeyState>(std::size(kKeyStates));
+  const auto no_action = static_cast<KeyAction>(std::size(kKeyActions));
+  for (const KeyAction action : {KeyAction::kRetire, KeyAction::kRestore, KeyAction::kCompromised,
+                                 KeyAction::kDestroy, no_action}) {
+    EXPECT_THAT(CheckKeyAction(action, "k", no_state, false),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("kid k is destroyed")));
+  }
+  EXPECT_THAT(CheckKeyAction(no_action, "k", KeyState::kCurrent, true),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("rotate first")));
+  EXPECT_EQ(KeyStateName(no_state), "destroyed");
 }
 
 TEST(Lifecycle, ACompromisedCurrentKeyIsNotDestroyed) {

@@ -183,6 +183,35 @@ TEST(Record, ReadsEscapedNamesAsTheReadersDo) {
       Cat(R"({"k\u0065ys":[)", MakeJwk(kNewKid, 5).json(), ",", MakeJwk(kMidKid, 1).json(), "]}"));
 }
 
+TEST(Record, RefusesACurrentKidThatIsNoKid) {
+  for (const std::string_view kid : {"a/b", "a b", "a\"b"}) {
+    EXPECT_THAT(Record::Parse(Fields(Jwks({{"a", 1}}), Jwks({{"a", 2}}), kid, Mapping("a"))),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("current_kid must be a string of 1 to 128"),
+                               Not(HasSubstr(std::string(kid))))));
+  }
+}
+
+TEST(Record, IsMadeOfTwoKeysOfOneKid) {
+  EXPECT_EQ(Dump(*Record::Make(MakeJwk("a", 1), MakeJwk("a", 2))),
+            Dump(Fields(Jwks({{"a", 1}}), Jwks({{"a", 2}}), "a", Mapping("a"))));
+  EXPECT_THAT(
+      Record::Make(MakeJwk("a", 1), MakeJwk("b", 2)),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("private_jwks lacks current_kid a")));
+}
+
+TEST(Record, KnowsWhichSetsHoldAKid) {
+  const Record record = MakeRecord({{"a", 1}, {"b", 2}}, {{"a", 11}, {"c", 13}});
+  const struct {
+    std::string_view kid;
+    bool either, both;
+  } kCases[] = {{"a", true, true}, {"b", true, false}, {"c", true, false}, {"d", false, false}};
+  for (const auto& known : kCases) {
+    EXPECT_EQ(record.HasKid(known.kid), known.either) << known.kid;
+    EXPECT_EQ(record.HasKidInBothSets(known.kid), known.both) << known.kid;
+  }
+}
+
 TEST(Record, RefusesAMappingThatReadersCouldMisread) {
   const auto with_mapping = [](std::string_view mapping) {
     return Record::Parse(Fields(Jwks({{"a", 1}}), Jwks({{"a", 2}}), "a", mapping)).status();
@@ -233,7 +262,12 @@ TEST(Record, WithRefusesWhatBreaksAnInvariant) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("private_jwks lacks current_kid")));
   keys.Append(MakeJwk(kMidKid, 9));
   EXPECT_THAT(record.With(keys.Clone(), record.set(Set::kPrivateJwks).Clone(), kOldKid),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("twice")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr(Cat("keys would hold kid ", kMidKid, " twice"))));
+  private_jwks.Append(MakeJwk(kMidKid, 9));
+  EXPECT_THAT(record.With(record.set(Set::kKeys).Clone(), private_jwks.Clone(), kMidKid),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr(Cat("private_jwks would hold kid ", kMidKid, " twice"))));
 }
 
 TEST(Record, GoodRecordsWarnOfNothing) {

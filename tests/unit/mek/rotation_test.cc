@@ -252,6 +252,19 @@ TEST(Repair, ReplacesAKeyThatIsNowhereElseOnlyIfItsSuccessorWasChosen) {
   EXPECT_EQ(chosen->record.ToJson(), MakeRecord({{"a", 1}}, {{"a", 12}}).ToJson());
 }
 
+// What is in keys under another kid, or not at all, is no copy.
+TEST(Repair, ReplacesAPayloadKeyWhoseKidKeysLacksOnlyIfItsSuccessorWasChosen) {
+  const Record record = MakeRecord({{"a", 1}}, {{"a", 11}, {"b", 1}});
+  const std::vector<SetKey> other = Lost(Set::kPrivateJwks, "b", 12);
+  EXPECT_THAT(Repair(record, other, false),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("kid b in private_jwks stands for another key")));
+  const auto chosen = Repair(record, other, true);
+  ASSERT_THAT(chosen, IsOk());
+  EXPECT_EQ(chosen->record.ToJson(), MakeRecord({{"a", 1}}, {{"a", 11}, {"b", 12}}).ToJson());
+  EXPECT_THAT(chosen->replaced, ElementsAre(KeyRef{Set::kPrivateJwks, "b"}));
+}
+
 TEST(Repair, NeverReplacesAMekAndNeverGuesses) {
   const Record record = MakeRecord({{"a", 1}}, {{"a", 1}});
   EXPECT_THAT(Repair(record, Lost(Set::kKeys, "a", 2), true),

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
 
+#include "support/faulty.h"
 #include "support/status_matchers.h"
 #include "unit/mek/samples.h"
 
@@ -21,6 +23,11 @@ std::map<std::string, Level> NotOk(const std::vector<Finding>& findings) {
     if (finding.level != Level::kOk) bad[finding.check] = finding.level;
   }
   return bad;
+}
+
+std::string MessageOf(const std::vector<Finding>& findings, std::string_view check) {
+  const auto at = std::ranges::find(findings, check, &Finding::check);
+  return at == findings.end() ? "" : at->message;
 }
 
 TEST(Verify, HasTheSameChecksForEveryRecordEachOnce) {
@@ -94,10 +101,52 @@ TEST(Verify, ShowsNoMaterial) {
   }
 }
 
+// No way of making a record lets this one through; should one ever, verify is the last to see it.
+TEST(Verify, FailsARecordThatReadersRefuse) {
+  const Record good = TwoKeys();
+  KeySet keys = good.set(Set::kKeys).Clone();
+  keys.Append(Jwk::Make(kNewKid, base::SecretBytes(K(3).view().substr(1))));
+  const Record record = *good.With(std::move(keys), good.set(Set::kPrivateJwks).Clone(), kMidKid);
+  const std::vector<Finding> findings = Verify(record, kNow);
+  EXPECT_EQ(NotOk(findings),
+            (std::map<std::string, Level>{{"record.reads_back", Level::kFail},
+                                          {"record.selectors_agree", Level::kFail},
+                                          {"ess.keys_open", Level::kFail},
+                                          {"nvcf_api.current_kid_in_keys", Level::kFail},
+                                          {"api_keys.current_kid_in_private_jwks", Level::kFail},
+                                          {"api_keys.every_kid_in_private_jwks", Level::kWarn}}));
+  EXPECT_THAT(MessageOf(findings, "record.reads_back"), HasSubstr("k is 31 bytes long"));
+  EXPECT_THAT(MessageOf(findings, "ess.keys_open"), HasSubstr(Cat("of keys: ", kNewKid, ".")));
+}
+
+TEST(Verify, FailsEveryKeyWhereTheCipherDoesNotWork) {
+  const testing_support::Faulty cipher("EVP_EncryptFinal_ex");
+  const std::vector<Finding> findings = Verify(TwoKeys(), kNow);
+  EXPECT_EQ(NotOk(findings), (std::map<std::string, Level>{{"ess.keys_open", Level::kFail},
+                                                           {"api_keys.keys_open", Level::kFail}}));
+  EXPECT_THAT(MessageOf(findings, "api_keys.keys_open"),
+              HasSubstr(Cat("of private_jwks: ", kMidKid, ", ", kOldKid, ".")));
+}
+
+TEST(SealsAndOpens, NeedsAKeyOf32BytesAndACipherThatGivesBackWhatItGot) {
+  EXPECT_TRUE(SealsAndOpens(K(1)));
+  for (const std::size_t size : {0u, 16u, 31u, 33u}) {
+    EXPECT_FALSE(SealsAndOpens(base::SecretBytes(size))) << size;
+  }
+  for (const char* function : {"RAND_bytes", "EVP_EncryptUpdate", "EVP_DecryptUpdate"}) {
+    const testing_support::Faulty fault(function);
+    EXPECT_FALSE(SealsAndOpens(K(1))) << function;
+  }
+  const testing_support::Faulty garbage("EVP_DecryptUpdate", 1,
+                                        testing_support::Faulty::How::kLies);
+  EXPECT_FALSE(SealsAndOpens(K(1)));
+}
+
 TEST(LevelName, IsWhatAReplyShows) {
   EXPECT_EQ(LevelName(Level::kOk), "ok");
   EXPECT_EQ(LevelName(Level::kWarn), "warn");
   EXPECT_EQ(LevelName(Level::kFail), "fail");
+  EXPECT_EQ(LevelName(static_cast<Level>(3)), "fail");
 }
 
 }  // namespace

@@ -146,6 +146,8 @@ TEST(VersionDoc, RefusesToWriteWhatItCouldNotReadBack) {
               StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
   EXPECT_THAT(status([](VersionDoc& doc) { doc.effective_time = absl::InfiniteFuture(); }),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
+  EXPECT_THAT(status([](VersionDoc& doc) { doc.marks.added.emplace("x", absl::InfiniteFuture()); }),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("years")));
 }
 
 // Sealed with a right checksum, as only a faulty writer would do it.
@@ -181,6 +183,7 @@ TEST(VersionDoc, NamesThePartThatIsWrong) {
                 {"compromised", "{}", "a list of marked kids is not an array"},
                 {"compromised", "[7]", "a marked kid is not a JSON object"},
                 {"destroyed", "[{\"kid\":\"x\"}]", "time is missing"},
+                {"destroyed", "[{\"time\":\"2026-11-25T10:00:00.000000000Z\"}]", "kid is missing"},
                 {"destroyed",
                  "[{\"kid\":\"x\",\"time\":\"2026-11-25T10:00:00.000000000Z\"},"
                  "{\"kid\":\"x\",\"time\":\"2026-11-25T10:00:00.000000000Z\"}]",

@@ -272,6 +272,22 @@ TEST(Help, OfAPathSaysOperationsAndParameters) {
             "        How.\n\n");
 }
 
+TEST(Help, NamesEachTypeOfParameter) {
+  const std::pair<FieldType, std::string_view> kNames[] = {
+      {FieldType::kString, "string"},      {FieldType::kUnsigned, "whole number"},
+      {FieldType::kBool, "true or false"}, {FieldType::kDuration, "duration"},
+      {FieldType::kStringList, "list"},    {FieldType::kObject, "JSON object"}};
+  for (const auto& [type, name] : kNames) {
+    const Path path{.pattern = "p",
+                    .synopsis = "P.",
+                    .description = "",
+                    .fields = {{.name = "f", .type = type, .description = "What it is."}},
+                    .operations = {}};
+    EXPECT_EQ(PathHelp(path), "P.\n\nOPERATIONS\n\n\nPARAMETERS\n\n    f (" + std::string(name) +
+                                  ")\n        What it is.\n\n");
+  }
+}
+
 TEST(Help, OfAPathWithoutParametersHasNoSuchPart) {
   Path path;
   path.synopsis = "Status.";
