@@ -7,7 +7,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "base/base64.h"
-#include "base/json_scan.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "mek/json_span.h"
