@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,15 @@ from history import rounds
 from mek import Mek
 
 CLIENTS = 8
+
+# sdk/transport/host_connection.h, kMostConnections.
+MOST_CONNECTIONS = 32
+
+
+def sockets_of_plugin(server: Server) -> int:
+    (pid,) = server.plugin_pids()
+    links = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
+    return sum(link.startswith("socket:") for link in links)
 
 
 def test_each_of_many_mounts_has_its_own_keys(binary: pathlib.Path) -> None:
@@ -30,6 +40,11 @@ def test_each_of_many_mounts_has_its_own_keys(binary: pathlib.Path) -> None:
         records = list(clients.map(Mek.record, mounts))
         assert [record["current_kid"] for record in records] == second
         assert len({record["keys"] for record in records}) == number
+        # The one that listens, and the host's own connection, beside those to the host.
+        wait_until(
+            lambda: sockets_of_plugin(server) == MOST_CONNECTIONS + 2,
+            "all connections but those used last are closed",
+        )
 
         # Each comes back by itself, as it was.
         server.kill_plugin()
