@@ -17,9 +17,9 @@ namespace goplugin {
 // How long a ConnInfo is waited for, at most (go-plugin's own limit).
 inline constexpr absl::Duration kMaxDialWait = absl::Seconds(5);
 
-// Makes a channel to one of the host's servers, with mutual TLS and no limits on message sizes, that
-// connects at its first call. It belongs to the caller, and when it is gone, so is its connection.
-// Thread-safe; may outlive the broker.
+// Makes a channel to one of the host's servers, with mutual TLS and no limits on message sizes,
+// that connects at its first call. It belongs to the caller, and when it is gone, so is its
+// connection. Thread-safe; may outlive the broker.
 using Connect = std::function<std::shared_ptr<grpc::Channel>()>;
 
 // What a plugin's services see of the broker; tests have their own. Implementations are
