@@ -10,50 +10,41 @@ namespace {
 
 constexpr std::size_t kBlock = 16;
 
-constexpr bool IsPlain(char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; }
+// 0 for a byte that stands for itself in a string. Without branches, so that the compiler makes
+// vectors of many.
+constexpr unsigned char Special(char byte) {
+  const auto c = static_cast<unsigned char>(byte);
+  return static_cast<unsigned char>(c < ' ') | static_cast<unsigned char>(c > '~') |
+         static_cast<unsigned char>(c == '"') | static_cast<unsigned char>(c == '\\');
+}
 
-// Judges all of them whatever the first ones are, so that the compiler makes vectors of it.
 bool IsPlainBlock(const char* block) {
-  unsigned char bad = 0;
-  for (std::size_t i = 0; i < kBlock; ++i) {
-    const auto c = static_cast<unsigned char>(block[i]);
-    bad |= static_cast<unsigned char>(c < ' ') | static_cast<unsigned char>(c > '~') |
-           static_cast<unsigned char>(c == '"') | static_cast<unsigned char>(c == '\\');
-  }
-  return bad == 0;
+  unsigned char special = 0;
+  for (std::size_t i = 0; i < kBlock; ++i) special |= Special(block[i]);
+  return special == 0;
 }
 
 class Scanner {
  public:
-  Scanner(std::string_view text, int max_depth) : rest_(text), max_depth_(max_depth) {}
+  Scanner(std::string_view text, int max_depth) : text_(text), max_depth_(max_depth) {}
 
   bool Accepts() {
-    SkipSpace();
+    text_.SkipSpace();
     if (!Value(0)) return false;
-    SkipSpace();
-    return rest_.empty();
+    text_.SkipSpace();
+    return text_.AtEnd();
   }
 
  private:
-  // NUL at the end, which is no part of JSON.
-  char Peek() const { return rest_.empty() ? '\0' : rest_.front(); }
-  bool Skip(char c) {
-    if (Peek() != c) return false;
-    rest_.remove_prefix(1);
-    return true;
-  }
-  void SkipSpace() {
-    while (IsJsonSpace(Peek())) Skip(Peek());
-  }
   bool Word(std::string_view word) {
-    if (!rest_.starts_with(word)) return false;
-    rest_.remove_prefix(word.size());
+    if (!text_.rest().starts_with(word)) return false;
+    text_.Advance(word.size());
     return true;
   }
 
   // `depth` counts the objects and arrays around.
   bool Value(int depth) {
-    switch (Peek()) {
+    switch (text_.Peek()) {
       case '{':
         return depth < max_depth_ && Object(depth + 1);
       case '[':
@@ -72,41 +63,40 @@ class Scanner {
   }
 
   bool Object(int depth) {
-    Skip('{');
-    SkipSpace();
-    if (Skip('}')) return true;
+    text_.Skip('{');
+    text_.SkipSpace();
+    if (text_.Skip('}')) return true;
     const std::size_t first = names_.size();
     do {
-      SkipSpace();
+      text_.SkipSpace();
       if (!Name(first)) return false;
-      SkipSpace();
-      if (!Skip(':')) return false;
-      SkipSpace();
+      text_.SkipSpace();
+      if (!text_.Skip(':')) return false;
+      text_.SkipSpace();
       if (!Value(depth)) return false;
-      SkipSpace();
-    } while (Skip(','));
+      text_.SkipSpace();
+    } while (text_.Skip(','));
     names_.resize(first);
-    return Skip('}');
+    return text_.Skip('}');
   }
 
   bool Array(int depth) {
-    Skip('[');
-    SkipSpace();
-    if (Skip(']')) return true;
+    text_.Skip('[');
+    text_.SkipSpace();
+    if (text_.Skip(']')) return true;
     do {
-      SkipSpace();
+      text_.SkipSpace();
       if (!Value(depth)) return false;
-      SkipSpace();
-    } while (Skip(','));
-    return Skip(']');
+      text_.SkipSpace();
+    } while (text_.Skip(','));
+    return text_.Skip(']');
   }
 
   // A member's name; those of the same object are the names from `first` on.
   bool Name(std::size_t first) {
-    if (!Skip('"')) return false;
-    const std::string_view name = rest_.substr(0, PlainPrefix(rest_));
-    rest_.remove_prefix(name.size());
-    if (!Skip('"') || names_.size() - first >= kMaxJsonMembers) return false;
+    if (!text_.Skip('"')) return false;
+    const std::string_view name = text_.SkipPlain();
+    if (!text_.Skip('"') || names_.size() - first >= kMaxJsonMembers) return false;
     const auto siblings = names_.begin() + static_cast<std::ptrdiff_t>(first);
     if (std::find(siblings, names_.end(), name) != names_.end()) return false;
     names_.push_back(name);
@@ -114,27 +104,26 @@ class Scanner {
   }
 
   bool String() {
-    Skip('"');
+    text_.Skip('"');
     for (;;) {
-      rest_.remove_prefix(PlainPrefix(rest_));
-      if (!Skip('\\')) return Skip('"');
-      if (rest_.empty() || std::string_view("\"\\/bfnrt").find(Peek()) == std::string_view::npos) {
-        return false;
-      }
-      rest_.remove_prefix(1);
+      text_.SkipPlain();
+      if (!text_.Skip('\\')) return text_.Skip('"');
+      if (std::string_view("\"\\/bfnrt").find(text_.Peek()) == std::string_view::npos) return false;
+      text_.Advance(1);
     }
   }
 
   // A whole number that fits 64 bits whatever its digits are.
   bool Number() {
-    Skip('-');
-    const std::size_t digits = std::min(rest_.find_first_not_of("0123456789"), rest_.size());
-    if (digits == 0 || digits > 18 || (digits > 1 && Peek() == '0')) return false;
-    rest_.remove_prefix(digits);
-    return Peek() != '.' && Peek() != 'e' && Peek() != 'E';
+    text_.Skip('-');
+    const std::string_view rest = text_.rest();
+    const std::size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
+    if (digits == 0 || digits > 18 || (digits > 1 && text_.Peek() == '0')) return false;
+    text_.Advance(digits);
+    return text_.Peek() != '.' && text_.Peek() != 'e' && text_.Peek() != 'E';
   }
 
-  std::string_view rest_;
+  JsonCursor text_;
   const int max_depth_;
   // Of the open objects, from the outermost in.
   std::vector<std::string_view> names_;
@@ -149,7 +138,7 @@ bool IsPlainJson(std::string_view text, int max_depth) {
 std::size_t PlainPrefix(std::string_view text) {
   std::size_t at = 0;
   while (at + kBlock <= text.size() && IsPlainBlock(text.data() + at)) at += kBlock;
-  while (at < text.size() && IsPlain(text[at])) ++at;
+  while (at < text.size() && Special(text[at]) == 0) ++at;
   return at;
 }
 

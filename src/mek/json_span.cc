@@ -4,8 +4,6 @@
 #include <array>
 #include <cstddef>
 
-#include "base/json_scan.h"
-
 namespace mek {
 namespace {
 
@@ -20,29 +18,13 @@ constexpr std::array<bool, 256> ClassOf(Predicate predicate) {
 constexpr std::array<bool, 256> kInner =
     ClassOf([](std::size_t c) { return c != '"' && c != '{' && c != '}' && c != '[' && c != ']'; });
 
-// A cursor in JSON text. Past the end it sees NULs, which are no part of JSON, so that every loop
-// ends there.
-class Cursor {
+class Cursor : public base::JsonCursor {
  public:
-  explicit Cursor(std::string_view text) : text_(text) {}
+  using base::JsonCursor::JsonCursor;
 
-  std::size_t at() const { return at_; }
-  bool AtEnd() const { return at_ >= text_.size(); }
-  char Peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-  std::string_view From(std::size_t start) const { return text_.substr(start, at_ - start); }
-  void Advance(std::size_t by) { at_ = std::min(at_ + by, text_.size()); }
-  bool Skip(char c) {
-    if (Peek() != c) return false;
-    Advance(1);
-    return true;
-  }
-  void SkipSpace() {
-    while (base::IsJsonSpace(Peek())) ++at_;
-  }
   void SkipInner() {
-    while (at_ < text_.size() && kInner[static_cast<unsigned char>(text_[at_])]) ++at_;
+    while (!AtEnd() && kInner[static_cast<unsigned char>(Peek())]) Advance(1);
   }
-  void SkipPlain() { at_ += base::PlainPrefix(text_.substr(at_)); }
   // Past the string that starts here.
   void SkipString() {
     Advance(1);
@@ -51,10 +33,6 @@ class Cursor {
     }
     Advance(1);
   }
-
- private:
-  std::string_view text_;
-  std::size_t at_ = 0;
 };
 
 // Past the value that starts here; returns it. Empty if none does.
@@ -147,7 +125,7 @@ std::optional<std::string_view> StringText(std::string_view raw, base::SecretByt
   return scratch.view();
 }
 
-PlainObjects::PlainObjects(std::string_view text, std::string_view name) : rest_(text) {
+PlainObjects::PlainObjects(std::string_view text, std::string_view name) : text_(text) {
   more_ = Skip('{') && String() == name && Skip(':') && Skip('[');
 }
 
@@ -157,36 +135,29 @@ bool PlainObjects::Next() {
   if (!Object()) return false;
   more_ = Skip(',');
   if (!more_ && Skip(']') && Skip('}')) {
-    SkipSpace();
-    complete_ = rest_.empty();
+    text_.SkipSpace();
+    complete_ = text_.AtEnd();
   }
   return true;
 }
 
-void PlainObjects::SkipSpace() {
-  while (!rest_.empty() && base::IsJsonSpace(rest_.front())) rest_.remove_prefix(1);
-}
-
 // Past whitespace, and past `c` if it follows.
 bool PlainObjects::Skip(char c) {
-  SkipSpace();
-  if (!rest_.starts_with(c)) return false;
-  rest_.remove_prefix(1);
-  return true;
+  text_.SkipSpace();
+  return text_.Skip(c);
 }
 
 std::optional<std::string_view> PlainObjects::String() {
   if (!Skip('"')) return std::nullopt;
-  const std::string_view text = rest_.substr(0, base::PlainPrefix(rest_));
-  rest_.remove_prefix(text.size());
-  if (!rest_.starts_with('"')) return std::nullopt;
-  rest_.remove_prefix(1);
+  const std::string_view text = text_.SkipPlain();
+  if (!text_.Skip('"')) return std::nullopt;
   return text;
 }
 
 bool PlainObjects::Object() {
-  if (!Skip('{')) return false;
-  const char* begin = rest_.data() - 1;
+  text_.SkipSpace();
+  const std::size_t start = text_.at();
+  if (!text_.Skip('{')) return false;
   size_ = 0;
   do {
     const std::optional<std::string_view> name = String();
@@ -200,7 +171,7 @@ bool PlainObjects::Object() {
     members_[size_++] = {*name, value};
   } while (Skip(','));
   if (!Skip('}')) return false;
-  element_ = {begin, static_cast<std::size_t>(rest_.data() - begin)};
+  element_ = text_.From(start);
   return true;
 }
 

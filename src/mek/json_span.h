@@ -17,6 +17,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/secret.h"
 
 namespace mek {
@@ -71,12 +72,11 @@ class PlainObjects {
   bool complete() const { return complete_; }
 
  private:
-  void SkipSpace();
   bool Skip(char c);
   std::optional<std::string_view> String();
   bool Object();
 
-  std::string_view rest_;
+  base::JsonCursor text_;
   std::string_view element_;
   std::array<TextMember, kMostMembers> members_;
   std::size_t size_ = 0;
