@@ -71,12 +71,7 @@ absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKe
       RETURN_IF_ERROR(entry->Add(std::move(key), now, version, reason));
     ASSIGN_OR_RETURN(const base::SecretBytes document, entry->Serialize());
     const absl::Status put = storage.Put(Key(kid), document);
-    // After an error it may be stored.
-    if (absl::IsUnavailable(put)) {
-      kids_.Distrust();
-    } else {
-      kids_.Forget();
-    }
+    kids_.Written(put);
     RETURN_IF_ERROR(put);
   }
   return absl::OkStatus();

@@ -249,12 +249,7 @@ absl::Status ConfigStore::Put(openbao::Storage& storage, const Config& config) {
   body[kPrivateJwksSetting] = base::JsonText(PrivateJwksName(config.private_jwks));
   ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
   absl::Status put = storage.Put(kKey, document);
-  // After an error either may be stored.
-  if (absl::IsUnavailable(put)) {
-    config_.Distrust();
-  } else {
-    config_.Forget();
-  }
+  config_.Written(put);
   return put;
 }
 

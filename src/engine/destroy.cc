@@ -57,11 +57,7 @@ absl::Status WriteSet(openbao::Storage& storage, const SetEntry& entry,
 absl::Status WriteUnfinished(Mount& mount, openbao::Storage& storage,
                              const std::set<std::string>& kids) {
   absl::Status written = WriteSet(storage, kUnfinished, kids);
-  if (absl::IsUnavailable(written)) {
-    mount.destruction_done().Distrust();
-  } else {
-    mount.destruction_done().Forget();
-  }
+  mount.destruction_done().Written(written);
   return written;
 }
 

@@ -184,7 +184,6 @@ std::string MountStore::NewMark() {
 void MountStore::Written(std::uint64_t number, const std::string& mark,
                          const base::SecretBytes& document) {
   has_written_ = true;
-  if (!known_.allowed()) return known_.Forget();
   std::optional<base::SealedBytes> sealed = base::SealedBytes::Seal(document.view());
   known_.Update([&](const KnownPtr& before) {
     auto known = std::make_shared<Known>();

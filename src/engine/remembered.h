@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 
 namespace engine {
@@ -41,14 +42,6 @@ class Remembered {
     if (allowed_ && moment == changes_) value_ = std::move(value);
   }
 
-  // A value that was written to storage.
-  void Replace(T value) {
-    absl::MutexLock lock(&mutex_);
-    ++changes_;
-    value_.reset();
-    if (allowed_) value_ = std::move(value);
-  }
-
   // What storage now holds, made of what is remembered, if anything is.
   template <class Change>
   void Update(Change change) {
@@ -57,11 +50,11 @@ class Remembered {
     if (value_.has_value()) value_ = change(*value_);
   }
 
-  // A write got no answer, so it may still take effect at any time: nothing that is read from now
-  // on is sure to stay true.
-  void Distrust() {
+  // What came of a write to storage. If that got no answer, it may still take effect at any time:
+  // nothing that is read from now on is sure to stay true, and nothing is remembered any more.
+  void Written(const absl::Status& put) {
     absl::MutexLock lock(&mutex_);
-    allowed_ = false;
+    if (absl::IsUnavailable(put)) allowed_ = false;
     ++changes_;
     value_.reset();
   }
