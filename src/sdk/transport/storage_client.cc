@@ -55,9 +55,11 @@ absl::Status Outcome(std::string_view call, const grpc::Status& transport, const
   return absl::InternalError(base::Cat("storage ", call, " failed: ", err));
 }
 
-// The five calls, inside the transaction `txn` or outside any for "".
+// The five calls, inside the transaction `txn` or outside any.
 class Calls {
  public:
+  Calls(StorageHost& host, const grpc::ServerContext* request)
+      : Calls(host.connection().Use(), request, "") {}
   Calls(std::shared_ptr<HostConnection::Stubs> stubs, const grpc::ServerContext* request,
         std::string txn)
       : stubs_(std::move(stubs)), request_(request), txn_(std::move(txn)) {}
@@ -241,25 +243,25 @@ absl::StatusOr<bool> StorageHost::IsTransactional() {
 }
 
 absl::StatusOr<std::optional<base::SecretBytes>> StorageClient::Get(std::string_view key) {
-  return Calls(host_.connection().Use(), request_, "").Get(key);
+  return Calls(host_, request_).Get(key);
 }
 
 absl::Status StorageClient::Put(std::string_view key, const base::SecretBytes& value) {
-  return Calls(host_.connection().Use(), request_, "").Put(key, value);
+  return Calls(host_, request_).Put(key, value);
 }
 
 absl::Status StorageClient::Delete(std::string_view key) {
-  return Calls(host_.connection().Use(), request_, "").Delete(key);
+  return Calls(host_, request_).Delete(key);
 }
 
 absl::StatusOr<std::vector<std::string>> StorageClient::List(std::string_view prefix) {
-  return Calls(host_.connection().Use(), request_, "").List(prefix);
+  return Calls(host_, request_).List(prefix);
 }
 
 absl::StatusOr<std::vector<std::string>> StorageClient::ListPage(std::string_view prefix,
                                                                  std::string_view after,
                                                                  int limit) {
-  return Calls(host_.connection().Use(), request_, "").ListPage(prefix, after, limit);
+  return Calls(host_, request_).ListPage(prefix, after, limit);
 }
 
 absl::StatusOr<std::unique_ptr<Transaction>> StorageClient::BeginTx() {
