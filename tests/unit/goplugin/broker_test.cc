@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/time/clock.h"
+#include "base/status_macros.h"
 #include "base/text.h"
 #include "goplugin/broker_service.h"
 #include "support/status_matchers.h"
@@ -97,6 +98,12 @@ class BrokerTest : public ::testing::Test {
     return status.ok() ? echoed : status.error_message();
   }
 
+  // By a connection of its own to the server that the host told of.
+  absl::StatusOr<std::string> EchoAt(std::uint32_t service_id, const std::string& text) {
+    ASSIGN_OR_RETURN(const Connect connect, broker_.Locate(service_id, kPatience));
+    return Echo(connect(), text);
+  }
+
   const TemporaryDirectory directory_;
   RecordingLogger logger_;
   Leaving leaving_;
@@ -112,9 +119,7 @@ class BrokerTest : public ::testing::Test {
 TEST_F(BrokerTest, ConnectsToWhatTheHostHasTold) {
   OpenStream();
   Tell(7, "unix", HostServer("seven"));
-  const auto connect = broker_.Locate(7, kPatience);
-  ASSERT_THAT(connect, IsOk());
-  EXPECT_EQ(Echo((*connect)(), "hello"), "hello");
+  EXPECT_THAT(EchoAt(7, "hello"), IsOkAndHolds("hello"));
 }
 
 TEST_F(BrokerTest, TellsServersApart) {
@@ -152,9 +157,7 @@ TEST_F(BrokerTest, DialsPathsWithOddCharacters) {
   host_servers_.push_back(builder.BuildAndStart());
   ASSERT_TRUE(std::filesystem::exists(path));
   Tell(7, "unix", path);
-  const auto connect = broker_.Locate(7, kPatience);
-  ASSERT_THAT(connect, IsOk());
-  EXPECT_EQ(Echo((*connect)(), "odd"), "odd");
+  EXPECT_THAT(EchoAt(7, "odd"), IsOkAndHolds("odd"));
   host_servers_.clear();
 }
 
@@ -167,9 +170,7 @@ TEST_F(BrokerTest, DialsOverTcp) {
   builder.RegisterService(&service);
   const auto server = builder.BuildAndStart();
   Tell(7, "tcp", base::Cat("127.0.0.1:", port));
-  const auto connect = broker_.Locate(7, kPatience);
-  ASSERT_THAT(connect, IsOk());
-  EXPECT_EQ(Echo((*connect)(), "tcp"), "tcp");
+  EXPECT_THAT(EchoAt(7, "tcp"), IsOkAndHolds("tcp"));
 }
 
 TEST_F(BrokerTest, ConnectsAsOftenAsItIsAsked) {
@@ -211,9 +212,7 @@ TEST_F(BrokerTest, TakesTheLaterOfTwoAddresses) {
   Tell(8, "unix", directory_.path() + "/after");
   // The stream keeps its order: with 8 known, both words on 7 are.
   ASSERT_THAT(broker_.Locate(8, kPatience), IsOk());
-  const auto connect = broker_.Locate(7, kPatience);
-  ASSERT_THAT(connect, IsOk());
-  EXPECT_EQ(Echo((*connect)(), "again"), "again");
+  EXPECT_THAT(EchoAt(7, "again"), IsOkAndHolds("again"));
 }
 
 TEST_F(BrokerTest, SaysWhatIsWrongWithAnAddress) {

@@ -241,28 +241,27 @@ TEST(Repair, PutsALostKeyAtTheEndAndAnOverwrittenOneInItsPlace) {
   EXPECT_THAT(nothing->replaced, IsEmpty());
 }
 
-TEST(Repair, ReplacesAKeyThatIsNowhereElseOnlyIfItsSuccessorWasChosen) {
-  const Record record = MakeRecord({{"a", 1}}, {{"a", 11}});
-  const std::vector<SetKey> other = Lost(Set::kPrivateJwks, "a", 12);
-  EXPECT_THAT(Repair(record, other, false),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr("kid a in private_jwks stands for another key")));
-  const auto chosen = Repair(record, other, true);
-  ASSERT_THAT(chosen, IsOk());
-  EXPECT_EQ(chosen->record.ToJson(), MakeRecord({{"a", 1}}, {{"a", 12}}).ToJson());
-}
-
 // What is in keys under another kid, or not at all, is no copy.
-TEST(Repair, ReplacesAPayloadKeyWhoseKidKeysLacksOnlyIfItsSuccessorWasChosen) {
-  const Record record = MakeRecord({{"a", 1}}, {{"a", 11}, {"b", 1}});
-  const std::vector<SetKey> other = Lost(Set::kPrivateJwks, "b", 12);
-  EXPECT_THAT(Repair(record, other, false),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr("kid b in private_jwks stands for another key")));
-  const auto chosen = Repair(record, other, true);
-  ASSERT_THAT(chosen, IsOk());
-  EXPECT_EQ(chosen->record.ToJson(), MakeRecord({{"a", 1}}, {{"a", 11}, {"b", 12}}).ToJson());
-  EXPECT_THAT(chosen->replaced, ElementsAre(KeyRef{Set::kPrivateJwks, "b"}));
+TEST(Repair, ReplacesAKeyThatIsNowhereElseOnlyIfItsSuccessorWasChosen) {
+  const struct {
+    Record record;
+    const char* kid;
+    Record repaired;
+  } kCases[] = {
+      {MakeRecord({{"a", 1}}, {{"a", 11}}), "a", MakeRecord({{"a", 1}}, {{"a", 12}})},
+      {MakeRecord({{"a", 1}}, {{"a", 11}, {"b", 1}}), "b",
+       MakeRecord({{"a", 1}}, {{"a", 11}, {"b", 12}})},
+  };
+  for (const auto& [record, kid, repaired] : kCases) {
+    const std::vector<SetKey> other = Lost(Set::kPrivateJwks, kid, 12);
+    EXPECT_THAT(Repair(record, other, false),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         HasSubstr(Cat("kid ", kid, " in private_jwks stands for another key"))));
+    const auto chosen = Repair(record, other, true);
+    ASSERT_THAT(chosen, IsOk());
+    EXPECT_EQ(chosen->record.ToJson(), repaired.ToJson());
+    EXPECT_THAT(chosen->replaced, ElementsAre(KeyRef{Set::kPrivateJwks, kid}));
+  }
 }
 
 TEST(Repair, NeverReplacesAMekAndNeverGuesses) {
