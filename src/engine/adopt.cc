@@ -117,34 +117,40 @@ absl::StatusOr<mek::Record> WithoutDestroyed(mek::Record record, const mek::KeyM
 }
 
 // Both homes hold a record, and not the same: the one of `move.take`, with the other's keys, as the
-// version after the KV secret's. Precondition: both have a value.
+// version after the KV secret's.
 absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& request,
-                                       const Move& move, const std::optional<Version>& here,
-                                       const std::optional<Version>& there,
+                                       const Move& move, const Version& here, const Version& there,
                                        std::vector<std::string>& warnings) {
   const bool takes_kv = move.take == Move::Take::kKv;
-  const mek::Record& other = takes_kv ? here->doc.record : there->doc.record;
-  mek::KeyMarks marks = there->doc.marks;
-  AddMarks(here->doc.marks, marks);
+  const mek::Record& other = takes_kv ? here.doc.record : there.doc.record;
+  mek::KeyMarks marks = there.doc.marks;
+  AddMarks(here.doc.marks, marks);
   ASSIGN_OR_RETURN(
       const mek::Record taken,
-      WithoutDestroyed((takes_kv ? there->doc.record : here->doc.record).Clone(), marks));
+      WithoutDestroyed((takes_kv ? there.doc.record : here.doc.record).Clone(), marks));
   std::vector<mek::SetKey> more = mek::KeysMissingIn(other, taken);
   if (!takes_kv) {
     ASSIGN_OR_RETURN(more, WithoutRetired(mount, *request.storage, std::move(more), marks));
   }
   ASSIGN_OR_RETURN(mek::Record record, mek::Restore(taken, more));
   Change change{.record = std::move(record), .operation = "adopt"};
-  AddNewToReaders(*there, change);
+  AddNewToReaders(there, change);
   for (std::string& warning : change.warnings) warnings.push_back(std::move(warning));
   change.marks = std::move(marks);
   if (!takes_kv) {
-    change.stages = here->doc.staged_kid;
-    change.served_time = here->doc.scheduled_time;
+    change.stages = here.doc.staged_kid;
+    change.served_time = here.doc.scheduled_time;
   }
-  mek::VersionDoc doc = NextDoc(there, std::move(change), request, move.reason, mount.Now());
-  AddStamps(here->doc.requests, there->number + 1, doc);
+  mek::VersionDoc doc = NextDoc(&there, std::move(change), request, move.reason, mount.Now());
+  AddStamps(here.doc.requests, there.number + 1, doc);
   return doc;
+}
+
+absl::Status Append(RecordStore& store, openbao::Storage& storage, std::uint64_t number,
+                    mek::VersionDoc doc) {
+  ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
+  return store.Append(storage, std::make_shared<const Version>(Version{number, std::move(doc)}),
+                      document);
 }
 
 absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Move& move,
@@ -159,15 +165,13 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   if (!known || !metadata.has_value()) RETURN_IF_ERROR(kv.Forget(storage));
   RETURN_IF_ERROR(homes.PutSecret(storage, connection));
   RETURN_IF_ERROR(kv.CatchUp(storage));
-  ASSIGN_OR_RETURN(std::optional<Version> there, kv.Live(storage));
-  ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().Live(storage));
+  ASSIGN_OR_RETURN(std::optional<Version> there, kv.StoredLive(storage));
+  ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().StoredLive(storage));
   if (!here.has_value()) return absl::OkStatus();
   if (!there.has_value()) {
     RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), here->doc));
-    const mek::VersionDoc doc =
-        Adopted(std::move(here->doc), 1, nullptr, request, move, mount.Now());
-    ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
-    return kv.Append(storage, 0, document);
+    return Append(kv, storage, 1,
+                  Adopted(std::move(here->doc), 1, nullptr, request, move, mount.Now()));
   }
   if (SameRecord(here->doc.record, there->doc.record)) {
     RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), there->doc));
@@ -182,15 +186,15 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
     return absl::OkStatus();
   if (move.take == Move::Take::kNeither) return DifferentRecords(*here, *there);
   RETURN_IF_ERROR(mek::CheckNoConflict(there->doc.record, here->doc.record));
-  ASSIGN_OR_RETURN(const mek::VersionDoc doc, Joined(mount, request, move, here, there, warnings));
+  ASSIGN_OR_RETURN(mek::VersionDoc doc, Joined(mount, request, move, *here, *there, warnings));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
-  ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
   // A KV secret that has all the keys already needs no new version.
   if (SameRecord(doc.record, there->doc.record)) {
+    ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
     return kv.Rewrite(storage, there->number, document);
   }
-  return kv.Append(storage, there->number, document);
+  return Append(kv, storage, there->number + 1, std::move(doc));
 }
 
 absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const Move& move,
@@ -201,7 +205,7 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
   const absl::Status caught_up = kv.CatchUp(storage);
   absl::StatusOr<std::optional<Version>> there(std::nullopt);
   if (caught_up.ok()) {
-    there = kv.Live(storage);
+    there = kv.StoredLive(storage);
   } else {
     there = caught_up;
   }
@@ -224,24 +228,23 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
   if (!there->has_value()) return absl::OkStatus();
   mek::VersionDoc from = std::move((*there)->doc);
 
-  ASSIGN_OR_RETURN(const std::optional<Version> here, homes.mount().Live(storage));
+  ASSIGN_OR_RETURN(const VersionPtr here, homes.mount().Live(storage));
   // This very request came so far before.
-  if (here.has_value() && !request.id.empty() && here->doc.request_id == request.id) {
+  if (here != nullptr && !request.id.empty() && here->doc.request_id == request.id) {
     return absl::OkStatus();
   }
-  if (here.has_value()) RETURN_IF_ERROR(mek::CheckNoConflict(from.record, here->doc.record));
+  if (here != nullptr) RETURN_IF_ERROR(mek::CheckNoConflict(from.record, here->doc.record));
   ASSIGN_OR_RETURN(std::set<std::uint64_t> gone, GoneMeanwhile(storage));
   // Numbers are not given twice.
   const std::uint64_t live =
-      std::max(here.has_value() ? here->number : 0, gone.empty() ? 0 : *gone.rbegin());
-  mek::VersionDoc doc = Adopted(std::move(from), live + 1, here.has_value() ? &here->doc : nullptr,
+      std::max(here != nullptr ? here->number : 0, gone.empty() ? 0 : *gone.rbegin());
+  mek::VersionDoc doc = Adopted(std::move(from), live + 1, here != nullptr ? &here->doc : nullptr,
                                 request, move, mount.Now());
   gone.insert(doc.deleted_versions.begin(), doc.deleted_versions.end());
   doc.deleted_versions.assign(gone.begin(), gone.end());
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
-  ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
-  RETURN_IF_ERROR(homes.mount().Append(storage, live, document));
+  RETURN_IF_ERROR(Append(homes.mount(), storage, live + 1, std::move(doc)));
   warnings.emplace_back(
       "the KV secret stays as it is: its readers go on with it, and get what is rotated from now "
       "on only from this mount");
@@ -261,9 +264,9 @@ absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Mov
     }
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const std::optional<Version> there, move.to->kv->Live(storage));
+  ASSIGN_OR_RETURN(const VersionPtr there, move.to->kv->Live(storage));
   ASSIGN_OR_RETURN(const std::optional<Version> known, move.to->kv->NewestCopy(storage));
-  const bool same = there.has_value() && known.has_value() && there->number == known->number &&
+  const bool same = there != nullptr && known.has_value() && there->number == known->number &&
                     SameRecord(there->doc.record, known->doc.record);
   if (!same) {
     return absl::FailedPreconditionError(
@@ -276,8 +279,8 @@ absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Mov
 // What was destroyed in one home may be in what the other one brought along.
 absl::Status WipeDestroyed(Mount& mount, openbao::Storage& storage, KvStore& kv) {
   mek::KeyMarks marks;
-  ASSIGN_OR_RETURN(const std::optional<Version> in_mount, mount.records().mount().Live(storage));
-  if (in_mount.has_value()) AddMarks(in_mount->doc.marks, marks);
+  ASSIGN_OR_RETURN(const VersionPtr in_mount, mount.records().mount().Live(storage));
+  if (in_mount != nullptr) AddMarks(in_mount->doc.marks, marks);
   ASSIGN_OR_RETURN(const std::optional<Version> in_kv, kv.NewestCopy(storage));
   if (in_kv.has_value()) AddMarks(in_kv->doc.marks, marks);
   return DestroyAgain(mount, storage, marks);

@@ -198,27 +198,26 @@ absl::StatusOr<Outcome> DestroyKey(Mount& mount, const openbao::Request& request
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(
       Outcome outcome,
-      mount.Apply(
-          request, write, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-            ASSIGN_OR_RETURN(const KnownKey known,
-                             CheckedKey(mount, storage, live, kid, mek::KeyAction::kDestroy));
-            Change change{.record = live->doc.record.Clone(), .operation = "destroy-key"};
-            if (known.in_record) {
-              ASSIGN_OR_RETURN(change.record, mek::Retire(live->doc.record, kid));
-            }
-            change.marks = live->doc.marks;
-            change.marks->destroyed.emplace(kid, mount.Now());
-            ASSIGN_OR_RETURN(change.deletes_versions, VersionsToDelete(mount, storage, kid));
-            if (!write.dry_run) {
-              ASSIGN_OR_RETURN(std::set<std::string> unfinished, FinishHeld(mount, storage));
-              unfinished.insert(kid);
-              RETURN_IF_ERROR(WriteUnfinished(mount, storage, unfinished));
-            }
-            change.warnings.emplace_back(
-                "what was sealed with this key, and not sealed anew, can't be opened any more. "
-                "Snapshots and backups of the server still hold it");
-            return change;
-          }));
+      mount.Apply(request, write, [&](const Version* live) -> absl::StatusOr<Change> {
+        ASSIGN_OR_RETURN(const KnownKey known,
+                         CheckedKey(mount, storage, live, kid, mek::KeyAction::kDestroy));
+        Change change{.record = live->doc.record.Clone(), .operation = "destroy-key"};
+        if (known.in_record) {
+          ASSIGN_OR_RETURN(change.record, mek::Retire(live->doc.record, kid));
+        }
+        change.marks = live->doc.marks;
+        change.marks->destroyed.emplace(kid, mount.Now());
+        ASSIGN_OR_RETURN(change.deletes_versions, VersionsToDelete(mount, storage, kid));
+        if (!write.dry_run) {
+          ASSIGN_OR_RETURN(std::set<std::string> unfinished, FinishHeld(mount, storage));
+          unfinished.insert(kid);
+          RETURN_IF_ERROR(WriteUnfinished(mount, storage, unfinished));
+        }
+        change.warnings.emplace_back(
+            "what was sealed with this key, and not sealed anew, can't be opened any more. "
+            "Snapshots and backups of the server still hold it");
+        return change;
+      }));
   if (outcome.dry_run) return outcome;
   if (const absl::Status finished = FinishDestroying(mount, request); !finished.ok()) {
     outcome.warnings.push_back(

@@ -1,6 +1,7 @@
 #include "engine/fair_lock.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/time/time.h"
 
@@ -16,7 +17,7 @@ absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* conte
   absl::MutexLock lock(&mutex_);
   if (!held_) {
     held_ = true;
-    return Holder(this);
+    return Holder(this, nullptr);
   }
   Waiter self;
   queue_.push_back(&self);
@@ -28,10 +29,10 @@ absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* conte
           "the request ended while it waited for its turn; nothing was changed");
     }
   }
-  return Holder(this);
+  return Holder(this, std::move(self.left));
 }
 
-void FairLock::Release() {
+void FairLock::Release(std::shared_ptr<const void> left) {
   absl::MutexLock lock(&mutex_);
   if (queue_.empty()) {
     held_ = false;
@@ -40,6 +41,7 @@ void FairLock::Release() {
   Waiter* next = queue_.front();
   queue_.pop_front();
   next->has_lock = true;
+  next->left = std::move(left);
   next->turn.Signal();
 }
 

@@ -2,6 +2,7 @@
 #define ENGINE_FAIR_LOCK_H_
 
 #include <deque>
+#include <memory>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -17,15 +18,21 @@ class FairLock {
   // Holds the lock until destroyed. Move-only; must not outlive the lock.
   class Holder {
    public:
-    explicit Holder(FairLock* lock) : lock_(lock) {}
-    Holder(Holder&& other) noexcept : lock_(std::exchange(other.lock_, nullptr)) {}
+    Holder(FairLock* lock, std::shared_ptr<const void> left)
+        : lock_(lock), left_(std::move(left)) {}
+    Holder(Holder&& other) noexcept
+        : lock_(std::exchange(other.lock_, nullptr)), left_(std::move(other.left_)) {}
     Holder& operator=(Holder&&) = delete;
     ~Holder() {
-      if (lock_ != nullptr) lock_->Release();
+      if (lock_ != nullptr) lock_->Release(std::move(left_));
     }
+
+    // Something to be kept alive, if one waits for the lock, until that one has done with it.
+    void Leave(std::shared_ptr<const void> something) { left_ = std::move(something); }
 
    private:
     FairLock* lock_;
+    std::shared_ptr<const void> left_;  // by the holder before, or for the next one
   };
 
   FairLock() = default;
@@ -39,9 +46,10 @@ class FairLock {
   struct Waiter {
     absl::CondVar turn;
     bool has_lock = false;
+    std::shared_ptr<const void> left;
   };
 
-  void Release();
+  void Release(std::shared_ptr<const void> left);
 
   absl::Mutex mutex_;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;

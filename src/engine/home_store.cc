@@ -205,7 +205,7 @@ absl::StatusOr<RecordStore*> HomeStore::Store(openbao::Storage& storage,
   return &mount_;
 }
 
-absl::StatusOr<std::optional<Version>> HomeStore::Live(openbao::Storage& storage) {
+absl::StatusOr<VersionPtr> HomeStore::Live(openbao::Storage& storage) {
   std::shared_ptr<const Home> home;
   ASSIGN_OR_RETURN(RecordStore* const store, Store(storage, home));
   return store->Live(storage);
@@ -236,14 +236,14 @@ absl::StatusOr<std::optional<std::size_t>> HomeStore::Count(openbao::Storage& st
   return store->Count(storage);
 }
 
-absl::Status HomeStore::Append(openbao::Storage& storage, std::uint64_t live,
+absl::Status HomeStore::Append(openbao::Storage& storage, const VersionPtr& version,
                                const base::SecretBytes& document) {
   RETURN_IF_ERROR(SettlePut(storage));
   std::shared_ptr<const Home> home;
   ASSIGN_OR_RETURN(RecordStore* const store, Store(storage, home));
   // In the kv home our storage's own refusal would come too late.
   if (!active_) return openbao::ReadOnlyStorage();
-  return store->Append(storage, live, document);
+  return store->Append(storage, version, document);
 }
 
 absl::Status HomeStore::Rewrite(openbao::Storage& storage, std::uint64_t number,

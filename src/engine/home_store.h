@@ -72,13 +72,13 @@ class HomeStore final : public RecordStore {
   // Whether a change of which no answer came may still have its effect.
   absl::StatusOr<bool> HasOpenWrites(openbao::Storage& storage);
 
-  absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
+  absl::StatusOr<VersionPtr> Live(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                              std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<std::size_t>> Count(openbao::Storage& storage) override;
-  absl::Status Append(openbao::Storage& storage, std::uint64_t live,
+  absl::Status Append(openbao::Storage& storage, const VersionPtr& version,
                       const base::SecretBytes& document) override;
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
                        const base::SecretBytes& document) override;

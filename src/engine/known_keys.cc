@@ -10,9 +10,9 @@
 namespace engine {
 
 absl::StatusOr<std::set<std::string>> KnownKids(Mount& mount, openbao::Storage& storage,
-                                                const std::optional<Version>& live) {
+                                                const Version* live) {
   std::set<std::string> kids;
-  if (!live.has_value()) return kids;
+  if (live == nullptr) return kids;
   for (const mek::Set set : mek::kSets) {
     for (std::string& kid : live->doc.record.Kids(set)) kids.insert(std::move(kid));
   }
@@ -23,11 +23,11 @@ absl::StatusOr<std::set<std::string>> KnownKids(Mount& mount, openbao::Storage& 
   return kids;
 }
 
-absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage,
-                                 const std::optional<Version>& live, const std::string& kid) {
+absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage, const Version* live,
+                                 const std::string& kid) {
   std::optional<mek::KeyState> state;
   KnownKey known{};
-  if (live.has_value() && mek::IsValidKid(kid)) {
+  if (live != nullptr && mek::IsValidKid(kid)) {
     const mek::VersionDoc& doc = live->doc;
     known.is_current = doc.record.current_kid() == kid;
     known.in_record = doc.record.HasKid(kid);
@@ -48,9 +48,8 @@ absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage,
   return known;
 }
 
-absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage,
-                                    const std::optional<Version>& live, const std::string& kid,
-                                    mek::KeyAction action) {
+absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, const Version* live,
+                                    const std::string& kid, mek::KeyAction action) {
   ASSIGN_OR_RETURN(KnownKey known, FindKey(mount, storage, live, kid));
   // A key that one set has and the other has lost is, for that one, a retired key.
   const bool half_lost = action == mek::KeyAction::kRestore && known.in_record &&

@@ -24,16 +24,15 @@ struct KnownKey {
 
 // Every kid that is in the record, archived, or marked.
 absl::StatusOr<std::set<std::string>> KnownKids(Mount& mount, openbao::Storage& storage,
-                                                const std::optional<Version>& live);
+                                                const Version* live);
 
 // NOT_FOUND if nothing is known of the kid.
-absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage,
-                                 const std::optional<Version>& live, const std::string& kid);
+absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage, const Version* live,
+                                 const std::string& kid);
 
 // The same, if the action may be done with the key in its state (mek::CheckKeyAction).
-absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage,
-                                    const std::optional<Version>& live, const std::string& kid,
-                                    mek::KeyAction action);
+absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, const Version* live,
+                                    const std::string& kid, mek::KeyAction action);
 
 }  // namespace engine
 

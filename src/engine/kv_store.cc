@@ -166,7 +166,7 @@ absl::StatusOr<Version> KvStore::External(openbao::Storage& storage,
   ASSIGN_OR_RETURN(const std::optional<Version> before, CopyBefore(storage, version.number));
   if (before.has_value()) {
     CarryOn(*before, Change{.record = doc.record.Clone(), .operation = doc.operation}, doc);
-    NoteAdded(before, /*new_key=*/false, doc);
+    NoteAdded(&*before, /*new_key=*/false, doc);
   }
   return Version{version.number, std::move(doc)};
 }
@@ -188,7 +188,12 @@ absl::StatusOr<Version> KvStore::Known(openbao::Storage& storage,
   return External(storage, version);
 }
 
-absl::StatusOr<std::optional<Version>> KvStore::Live(openbao::Storage& storage) {
+absl::StatusOr<VersionPtr> KvStore::Live(openbao::Storage& storage) {
+  ASSIGN_OR_RETURN(std::optional<Version> live, StoredLive(storage));
+  return live.has_value() ? std::make_shared<const Version>(*std::move(live)) : nullptr;
+}
+
+absl::StatusOr<std::optional<Version>> KvStore::StoredLive(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> newest, secret_->Read(0));
   if (!newest.has_value()) {
     ASSIGN_OR_RETURN(const std::vector<std::uint64_t> copies, copies_.List(storage));
@@ -232,11 +237,10 @@ absl::StatusOr<std::vector<std::uint64_t>> KvStore::List(openbao::Storage& stora
   return numbers;
 }
 
-absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
+absl::Status KvStore::Append(openbao::Storage& storage, const VersionPtr& version,
                              const base::SecretBytes& document) {
-  const std::uint64_t number = live + 1;
-  ASSIGN_OR_RETURN(const mek::VersionDoc doc,
-                   mek::VersionDoc::Parse("the new version", document.view()));
+  const std::uint64_t number = version->number;
+  const mek::VersionDoc& doc = version->doc;
   ASSIGN_OR_RETURN(std::vector<Intent> open, Intents(storage));
   std::erase_if(open, [&](const Intent& intent) { return intent.number != number; });
   std::uint64_t ordinal = 1;
@@ -250,7 +254,7 @@ absl::Status KvStore::Append(openbao::Storage& storage, std::uint64_t live,
       absl::StrFormat("%s%s-%010u", std::string(kIntents), VersionName(number), ordinal), number};
   RETURN_IF_ERROR(storage.Put(intent.key, document));
 
-  const kvclient::Written written = secret_->Write(live, doc.record.ToJson());
+  const kvclient::Written written = secret_->Write(number - 1, doc.record.ToJson());
   absl::Status settled;
   switch (written.result) {
     case kvclient::Written::Result::kDone:

@@ -40,11 +40,12 @@ class KvStore final : public RecordStore {
   KvStore(std::unique_ptr<kvclient::KvSecret> secret, ArchiveStore& archive)
       : secret_(std::move(secret)), archive_(archive) {}
 
-  absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
+  absl::StatusOr<VersionPtr> Live(openbao::Storage& storage) override;
+  absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                              std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
-  absl::Status Append(openbao::Storage& storage, std::uint64_t live,
+  absl::Status Append(openbao::Storage& storage, const VersionPtr& version,
                       const base::SecretBytes& document) override;
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
                        const base::SecretBytes& document) override;

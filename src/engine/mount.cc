@@ -109,8 +109,8 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
   next.requests = before.requests;
 }
 
-void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next) {
-  const bool notes = live.has_value() && !new_key;
+void NoteAdded(const Version* live, bool new_key, mek::VersionDoc& next) {
+  const bool notes = live != nullptr && !new_key;
   if (!notes && next.marks.added.empty()) return;
   KeysInBoth kept(next.record);
   std::erase_if(next.marks.added, [&](const auto& added) { return !kept.Contain(added.first); });
@@ -123,9 +123,8 @@ void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc
   }
 }
 
-mek::VersionDoc NextDoc(const std::optional<Version>& live, Change change,
-                        const openbao::Request& request, const std::string& reason,
-                        absl::Time now) {
+mek::VersionDoc NextDoc(const Version* live, Change change, const openbao::Request& request,
+                        const std::string& reason, absl::Time now) {
   mek::VersionDoc next{.record = std::move(change.record)};
   next.operation = change.operation;
   next.created_time = now;
@@ -135,7 +134,7 @@ mek::VersionDoc NextDoc(const std::optional<Version>& live, Change change,
   next.display_name = request.display_name;
   next.request_id = request.id;
   next.rolled_back_to = change.rolled_back_to;
-  if (live.has_value()) {
+  if (live != nullptr) {
     CarryOn(*live, change, next);
   } else {
     next.rotated_version = 1;
@@ -151,8 +150,19 @@ mek::VersionDoc NextDoc(const std::optional<Version>& live, Change change,
   next.deleted_versions.insert(next.deleted_versions.end(), change.deletes_versions.begin(),
                                change.deletes_versions.end());
   std::ranges::sort(next.deleted_versions);
-  if (!request.id.empty()) next.requests.Add(request.id, live.has_value() ? live->number + 1 : 1);
+  if (!request.id.empty()) next.requests.Add(request.id, live != nullptr ? live->number + 1 : 1);
   return next;
+}
+
+void LogVersion(base::Logger& logger, const openbao::Request& request, const Version& version) {
+  const mek::VersionDoc& doc = version.doc;
+  logger.Info("the record has a new version", {{"mount", request.mount_point},
+                                               {"operation", doc.operation},
+                                               {"version", absl::StrCat(version.number)},
+                                               {"current_kid", doc.record.current_kid()},
+                                               {"previous_kid", doc.previous_kid},
+                                               {"staged_kid", doc.staged_kid.value_or("")},
+                                               {"display_name", doc.display_name}});
 }
 
 void Change::WarnOfRecord(absl::Time now) {
@@ -199,8 +209,8 @@ void Mount::Invalidate() {
 absl::StatusOr<Version> Mount::Find(openbao::Storage& storage, std::uint64_t number) {
   ASSIGN_OR_RETURN(std::optional<Version> version, records_.Get(storage, number));
   if (version.has_value()) return *std::move(version);
-  ASSIGN_OR_RETURN(const std::optional<Version> live, records_.Live(storage));
-  if (live.has_value() && std::ranges::binary_search(live->doc.deleted_versions, number)) {
+  ASSIGN_OR_RETURN(const VersionPtr live, records_.Live(storage));
+  if (live != nullptr && std::ranges::binary_search(live->doc.deleted_versions, number)) {
     return absl::FailedPreconditionError(
         absl::StrCat("version ", number, " was deleted, since its current key was destroyed"));
   }
@@ -212,23 +222,23 @@ absl::StatusOr<Version> Mount::Find(openbao::Storage& storage, std::uint64_t num
                                           numbers.back()));
 }
 
-absl::StatusOr<std::optional<Version>> Mount::EarlierAnswer(const openbao::Request& request,
-                                                            Version& live) {
-  const std::optional<std::uint64_t> number = live.doc.requests.VersionOf(request.id);
-  if (request.id.empty() || !number.has_value()) return std::nullopt;
-  if (*number == live.number) return std::move(live);
+absl::StatusOr<VersionPtr> Mount::EarlierAnswer(const openbao::Request& request,
+                                                const VersionPtr& live) {
+  const std::optional<std::uint64_t> number = live->doc.requests.VersionOf(request.id);
+  if (request.id.empty() || !number.has_value()) return VersionPtr();
+  if (*number == live->number) return live;
   ASSIGN_OR_RETURN(std::optional<Version> earlier, records_.Get(*request.storage, *number));
   if (!earlier.has_value()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "this request was carried out before, as version ", *number, ", which is pruned"));
   }
-  return earlier;
+  return std::make_shared<const Version>(*std::move(earlier));
 }
 
 absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& change,
-                                   const std::optional<Version>& live) {
+                                   const Version* live) {
   const mek::Record& record = change.record;
-  if (live.has_value() && live->doc.record.current_kid() != record.current_kid() &&
+  if (live != nullptr && live->doc.record.current_kid() != record.current_kid() &&
       live->doc.marks.compromised.contains(record.current_kid())) {
     return absl::FailedPreconditionError(
         absl::StrCat("kid ", record.current_kid(),
@@ -236,7 +246,7 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
                      "changed"));
   }
   std::set<std::string> added;
-  if (live.has_value()) {
+  if (live != nullptr) {
     if (change.replaced.empty()) {
       RETURN_IF_ERROR(mek::CheckNoConflict(record, live->doc.record));
     }
@@ -250,7 +260,7 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
   ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, archive_.List(storage));
   std::set<std::string> unknown;
   for (const std::string& kid : added) {
-    if (live.has_value() && live->doc.marks.destroyed.contains(kid)) {
+    if (live != nullptr && live->doc.marks.destroyed.contains(kid)) {
       return absl::FailedPreconditionError(
           absl::StrCat("kid ", kid, " was destroyed and can't come back. Nothing was changed"));
     }
@@ -258,7 +268,7 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
       ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, kid));
       if (!entry.has_value()) continue;
       RETURN_IF_ERROR(entry->CheckNoConflict(record, change.replaced));
-    } else if (!live.has_value() || !live->doc.record.HasKid(kid)) {
+    } else if (live == nullptr || !live->doc.record.HasKid(kid)) {
       unknown.insert(kid);
     }
   }
@@ -269,14 +279,24 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
                                      const Compute& compute) {
   constexpr int kAttempts = 3;
   RETURN_IF_ERROR(CheckReason(options.reason));
-  ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));
-  absl::StatusOr<Outcome> outcome = ApplyOnce(request, options, compute);
-  for (int i = 1; i < kAttempts && absl::IsAborted(outcome.status()); ++i) {
-    absl::StatusOr<Outcome> again = ApplyOnce(request, options, compute);
-    // With a cas the first refusal stands: the version that the caller means is not live any more.
-    if (options.cas.has_value() && absl::IsInvalidArgument(again.status())) return outcome;
-    outcome = std::move(again);
+  absl::StatusOr<Outcome> outcome;
+  bool is_new = false;
+  {
+    ASSIGN_OR_RETURN(FairLock::Holder holder, Lock(request));
+    outcome = ApplyOnce(request, options, compute);
+    for (int i = 1; i < kAttempts && absl::IsAborted(outcome.status()); ++i) {
+      absl::StatusOr<Outcome> again = ApplyOnce(request, options, compute);
+      // With a cas the first refusal stands: the version that the caller means is not live any
+      // more.
+      if (options.cas.has_value() && absl::IsInvalidArgument(again.status())) return outcome;
+      outcome = std::move(again);
+    }
+    is_new = outcome.ok() && !outcome->dry_run && !outcome->replayed;
+    // So that a writer who waits needn't parse it.
+    if (is_new) holder.Leave(outcome->version);
   }
+  // After the lock: nobody waits for the host to take the line.
+  if (is_new) LogVersion(logger(), request, *outcome->version);
   return outcome;
 }
 
@@ -284,51 +304,48 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
                                          const WriteOptions& options, const Compute& compute) {
   openbao::Storage& storage = *request.storage;
   if (!options.dry_run) RETURN_IF_ERROR(records_.CatchUp(storage));
-  ASSIGN_OR_RETURN(std::optional<Version> live, records_.Live(storage));
-  if (live.has_value()) {
-    ASSIGN_OR_RETURN(std::optional<Version> earlier, EarlierAnswer(request, *live));
-    if (earlier.has_value()) {
+  ASSIGN_OR_RETURN(const VersionPtr live, records_.Live(storage));
+  if (live != nullptr) {
+    ASSIGN_OR_RETURN(VersionPtr earlier, EarlierAnswer(request, live));
+    if (earlier != nullptr) {
       std::vector<std::string> warnings = earlier->doc.record.Warnings(Now());
       warnings.emplace_back(
           "this request was carried out before, when its first answer was lost: this is what it "
           "did");
-      return Outcome{*std::move(earlier), std::move(warnings), false};
+      return Outcome{
+          .version = std::move(earlier), .warnings = std::move(warnings), .replayed = true};
     }
   }
-  const std::uint64_t live_number = live.has_value() ? live->number : 0;
+  const std::uint64_t live_number = live != nullptr ? live->number : 0;
   RETURN_IF_ERROR(CheckCas(options.cas, live_number));
 
-  ASSIGN_OR_RETURN(Change change, compute(live));
-  RETURN_IF_ERROR(CheckAddedKeys(storage, change, live));
+  ASSIGN_OR_RETURN(Change change, compute(live.get()));
+  RETURN_IF_ERROR(CheckAddedKeys(storage, change, live.get()));
   if (mek::ShowsKey(options.reason, change.record) ||
-      (live.has_value() && mek::ShowsKey(options.reason, live->doc.record))) {
+      (live != nullptr && mek::ShowsKey(options.reason, live->doc.record))) {
     return absl::InvalidArgumentError(
         "reason shows a key of the record, and many may read the history: say it without the key. "
         "Nothing was changed");
   }
-  const std::uint64_t next = live_number + 1;
   const mek::DropReason drop_reason = change.drop_reason;
   std::vector<std::string> warnings = std::move(change.warnings);
-  mek::VersionDoc doc = NextDoc(live, std::move(change), request, options.reason, Now());
+  mek::VersionDoc doc = NextDoc(live.get(), std::move(change), request, options.reason, Now());
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
   RETURN_IF_ERROR(CheckSize(document));
-  if (options.dry_run) {
-    return Outcome{Version{live_number, std::move(doc)}, std::move(warnings), true};
-  }
+  // A dry run makes none.
+  const std::uint64_t number = options.dry_run ? live_number : live_number + 1;
+  Outcome outcome{.version = std::make_shared<const Version>(Version{number, std::move(doc)}),
+                  .warnings = std::move(warnings),
+                  .dry_run = options.dry_run};
+  if (options.dry_run) return outcome;
 
-  if (live.has_value()) {
-    RETURN_IF_ERROR(archive_.Add(storage, KeysToArchive(live->doc.record, doc), doc.created_time,
-                                 next, drop_reason));
+  if (live != nullptr) {
+    const mek::VersionDoc& next = outcome.version->doc;
+    RETURN_IF_ERROR(archive_.Add(storage, KeysToArchive(live->doc.record, next), next.created_time,
+                                 number, drop_reason));
   }
-  RETURN_IF_ERROR(records_.Append(storage, live_number, document));
-  logger().Info("the record has a new version", {{"mount", request.mount_point},
-                                                 {"operation", doc.operation},
-                                                 {"version", absl::StrCat(next)},
-                                                 {"current_kid", doc.record.current_kid()},
-                                                 {"previous_kid", doc.previous_kid},
-                                                 {"staged_kid", doc.staged_kid.value_or("")},
-                                                 {"display_name", doc.display_name}});
-  return Outcome{Version{next, std::move(doc)}, std::move(warnings), false};
+  RETURN_IF_ERROR(records_.Append(storage, outcome.version, document));
+  return outcome;
 }
 
 absl::Status Mount::Prune(const openbao::Request& request, int limit) {

@@ -82,28 +82,30 @@ void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next);
 
 // Keys that came into both sets without being made for it are noted with the time, and those that
 // left are forgotten.
-void NoteAdded(const std::optional<Version>& live, bool new_key, mek::VersionDoc& next);
+void NoteAdded(const Version* live, bool new_key, mek::VersionDoc& next);
 
 // The document of the version that `change` makes after `live`.
-mek::VersionDoc NextDoc(const std::optional<Version>& live, Change change,
-                        const openbao::Request& request, const std::string& reason, absl::Time now);
+mek::VersionDoc NextDoc(const Version* live, Change change, const openbao::Request& request,
+                        const std::string& reason, absl::Time now);
 
 // INVALID_ARGUMENT for a reason that is too long, or not one line of text.
 absl::Status CheckReason(const std::string& reason);
 
-// What came of a write: the version it made, or for a dry run the version it would have made,
-// numbered as the live one; for a replayed request the version that it made the first time.
+// What came of a write, never nullptr: the version it made, or for a dry run the version it would
+// have made, numbered as the live one; for a replayed request the version that it made the first
+// time.
 struct Outcome {
-  Version version;
+  VersionPtr version;
   std::vector<std::string> warnings;
   bool dry_run = false;
+  bool replayed = false;  // made by an earlier sending of the same request
 };
 
 // One mount: its record, archive and settings, and the one way to change the record. Thread-safe.
 class Mount {
  public:
-  // Makes the new record from the live version (nullopt before the first).
-  using Compute = std::function<absl::StatusOr<Change>(const std::optional<Version>& live)>;
+  // Makes the new record from the live version (nullptr before the first).
+  using Compute = std::function<absl::StatusOr<Change>(const Version* live)>;
 
   explicit Mount(Sources sources)
       : sources_(sources), records_(sources.clock, archive_), spread_(sources.clock) {}
@@ -153,12 +155,10 @@ class Mount {
   absl::StatusOr<Outcome> ApplyOnce(const openbao::Request& request, const WriteOptions& options,
                                     const Compute& compute);
   // What an earlier sending of the same request made, if the live version remembers one.
-  absl::StatusOr<std::optional<Version>> EarlierAnswer(const openbao::Request& request,
-                                                       Version& live);
+  absl::StatusOr<VersionPtr> EarlierAnswer(const openbao::Request& request, const VersionPtr& live);
   // Holds the keys that a change adds against the live ones and the archive, and those that come in
   // unknown against mek/incoming.h.
-  absl::Status CheckAddedKeys(openbao::Storage& storage, const Change& change,
-                              const std::optional<Version>& live);
+  absl::Status CheckAddedKeys(openbao::Storage& storage, const Change& change, const Version* live);
 
   // Whether each key of a version is in the live record or in the archive.
   absl::StatusOr<bool> IsKeptElsewhere(openbao::Storage& storage, const Version& old,

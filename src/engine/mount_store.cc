@@ -24,12 +24,6 @@ std::string Key(std::uint64_t number, std::string_view mark) {
   return base::Cat(kPrefix, VersionName(number), mark.empty() ? "" : "-", mark);
 }
 
-absl::StatusOr<Version> Parse(std::uint64_t number, std::string_view document) {
-  ASSIGN_OR_RETURN(mek::VersionDoc doc,
-                   mek::VersionDoc::Parse(base::Cat("version ", number), document));
-  return Version{number, std::move(doc)};
-}
-
 absl::Status Missing(std::uint64_t live) {
   return absl::DataLossError(
       base::Cat("version ", live, ", the live one, is missing from storage"));
@@ -116,14 +110,13 @@ absl::StatusOr<MountStore::KnownPtr> MountStore::Look(openbao::Storage& storage,
   return known;
 }
 
-absl::StatusOr<std::optional<Version>> MountStore::Live(openbao::Storage& storage) {
+absl::StatusOr<VersionPtr> MountStore::Live(openbao::Storage& storage) {
   Remembered<KnownPtr>::Moment moment = 0;
   ASSIGN_OR_RETURN(const KnownPtr known, Look(storage, moment));
-  if (known->live == 0) return std::nullopt;
-  if (known->document.has_value()) {
-    if (const std::optional<base::SecretBytes> document = known->document->Open()) {
-      return Parse(known->live, document->view());
-    }
+  if (known->live == 0) return VersionPtr();
+  if (known->sealed != nullptr) {
+    ASSIGN_OR_RETURN(VersionPtr version, known->sealed->Open());
+    if (version != nullptr) return version;
   }
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry,
                    storage.Get(KeyOf(*known, known->live)));
@@ -131,10 +124,11 @@ absl::StatusOr<std::optional<Version>> MountStore::Live(openbao::Storage& storag
     Invalidate();
     return Missing(known->live);
   }
-  ASSIGN_OR_RETURN(Version version, Parse(known->live, entry->view()));
+  ASSIGN_OR_RETURN(Version parsed, ParseVersion(known->live, entry->view()));
+  auto version = std::make_shared<const Version>(std::move(parsed));
   if (!known_.allowed()) return version;
   auto seen = std::make_shared<Known>(*known);
-  seen->document = base::SealedBytes::Seal(entry->view());
+  seen->sealed = SealedVersion::Seal(version, entry->view());
   known_.Offer(moment, std::move(seen));
   return version;
 }
@@ -145,9 +139,9 @@ absl::StatusOr<std::optional<Version>> MountStore::StoredLive(openbao::Storage& 
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry,
                    storage.Get(KeyOf(*known, known->live)));
   if (!entry.has_value()) return Missing(known->live);
-  ASSIGN_OR_RETURN(Version version, Parse(known->live, entry->view()));
-  if (known->document.has_value()) {
-    const std::optional<base::SecretBytes> document = known->document->Open();
+  ASSIGN_OR_RETURN(Version version, ParseVersion(known->live, entry->view()));
+  if (known->sealed != nullptr) {
+    const std::optional<base::SecretBytes> document = known->sealed->Document();
     if (document.has_value() && !(*document == *entry)) {
       return absl::DataLossError(base::Cat("version ", known->live,
                                            ", the live one, was changed in storage since it was "
@@ -164,7 +158,7 @@ absl::StatusOr<std::optional<Version>> MountStore::Get(openbao::Storage& storage
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry,
                    storage.Get(KeyOf(*known, number)));
   if (!entry.has_value()) return std::nullopt;
-  return Parse(number, entry->view());
+  return ParseVersion(number, entry->view());
 }
 
 std::string MountStore::KeyOf(const Known& known, std::uint64_t number) {
@@ -181,10 +175,11 @@ std::string MountStore::NewMark() {
   return absl::StrFormat("%016x", latest_mark_);
 }
 
-void MountStore::Written(std::uint64_t number, const std::string& mark,
+void MountStore::Written(const VersionPtr& version, const std::string& mark,
                          const base::SecretBytes& document) {
   has_written_ = true;
-  std::optional<base::SealedBytes> sealed = base::SealedBytes::Seal(document.view());
+  const std::uint64_t number = version->number;
+  std::shared_ptr<SealedVersion> sealed = SealedVersion::Seal(version, document.view());
   known_.Update([&](const KnownPtr& before) {
     auto known = std::make_shared<Known>();
     known->live = number;
@@ -192,18 +187,17 @@ void MountStore::Written(std::uint64_t number, const std::string& mark,
     known->count = before->count + (before->live < number ? 1 : 0);
     known->marks = before->marks;
     if (!mark.empty()) known->marks[number] = mark;
-    known->document = std::move(sealed);
+    known->sealed = std::move(sealed);
     return known;
   });
 }
 
-absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
+absl::Status MountStore::Append(openbao::Storage& storage, const VersionPtr& version,
                                 const base::SecretBytes& document) {
-  const std::uint64_t number = live + 1;
   const std::string mark = NewMark();
-  absl::Status put = storage.Put(Key(number, mark), document);
+  absl::Status put = storage.Put(Key(version->number, mark), document);
   if (put.ok()) {
-    Written(number, mark, document);
+    Written(version, mark, document);
     return put;
   }
   // These two say that nothing was written.
@@ -214,11 +208,11 @@ absl::Status MountStore::Append(openbao::Storage& storage, std::uint64_t live,
   const bool ended = !absl::IsUnavailable(put);
   // Held until it is settled: what a reader finds out would not be told here.
   absl::MutexLock settling(&settling_);
-  unsettled_ = Unsettled{number, mark, document.Clone(), ended};
+  unsettled_ = Unsettled{version, mark, document.Clone(), ended};
   has_unsettled_ = true;
   known_.Forget();
   const absl::StatusOr<bool> landed = SettleHeld(storage);
-  if (!landed.ok()) return MaybeWritten(number, "", put);
+  if (!landed.ok()) return MaybeWritten(version->number, "", put);
   return *landed ? absl::OkStatus() : put;
 }
 
@@ -229,18 +223,19 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
 
 absl::StatusOr<bool> MountStore::SettleHeld(openbao::Storage& storage) {
   if (!unsettled_.has_value()) return false;
-  const std::string key = Key(unsettled_->number, unsettled_->mark);
+  const std::string key = Key(unsettled_->version->number, unsettled_->mark);
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(key));
   bool landed = entry.has_value();
   if (landed && !(*entry == unsettled_->document)) {
-    return absl::DataLossError(base::Cat(
-        "version ", unsettled_->number, " was written by another process while this one wrote it"));
+    return absl::DataLossError(
+        base::Cat("version ", unsettled_->version->number,
+                  " was written by another process while this one wrote it"));
   }
   if (!landed && !unsettled_->ended) {
     RETURN_IF_ERROR(storage.Put(key, unsettled_->document));
     landed = true;
   }
-  if (landed) Written(unsettled_->number, unsettled_->mark, unsettled_->document);
+  if (landed) Written(unsettled_->version, unsettled_->mark, unsettled_->document);
   unsettled_.reset();
   has_unsettled_ = false;
   return landed;

@@ -12,10 +12,10 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
-#include "base/sealed.h"
 #include "base/secret.h"
 #include "engine/record_store.h"
 #include "engine/remembered.h"
+#include "engine/sealed_version.h"
 
 namespace engine {
 
@@ -34,13 +34,13 @@ class MountStore final : public RecordStore {
 
   void MayRemember() { known_.Allow(); }
 
-  absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) override;
+  absl::StatusOr<VersionPtr> Live(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<Version>> Get(openbao::Storage& storage,
                                              std::uint64_t number) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(openbao::Storage& storage) override;
   absl::StatusOr<std::optional<std::size_t>> Count(openbao::Storage& storage) override;
-  absl::Status Append(openbao::Storage& storage, std::uint64_t live,
+  absl::Status Append(openbao::Storage& storage, const VersionPtr& version,
                       const base::SecretBytes& document) override;
   absl::Status Rewrite(openbao::Storage& storage, std::uint64_t number,
                        const base::SecretBytes& document) override;
@@ -57,12 +57,12 @@ class MountStore final : public RecordStore {
     std::uint64_t live = 0;  // 0 for none
     std::size_t count = 0;   // of the versions there are
     std::map<std::uint64_t, std::string> marks;
-    std::optional<base::SealedBytes> document = std::nullopt;  // the live one's, once it was read
+    std::shared_ptr<SealedVersion> sealed;  // the live one, once it was read
   };
 
   // An append whose outcome is unknown.
   struct Unsettled {
-    std::uint64_t number;
+    VersionPtr version;
     std::string mark;
     base::SecretBytes document;
     bool ended;  // the write is over, whatever came of it
@@ -83,7 +83,8 @@ class MountStore final : public RecordStore {
   static std::string KeyOf(const Known& known, std::uint64_t number);
   // The mark of the next version: none after the first.
   std::string NewMark();
-  void Written(std::uint64_t number, const std::string& mark, const base::SecretBytes& document);
+  void Written(const VersionPtr& version, const std::string& mark,
+               const base::SecretBytes& document);
   // Finds out what became of an unsettled append, if there is one: whether it is in storage now.
   absl::StatusOr<bool> Settle(openbao::Storage& storage);
   absl::StatusOr<bool> SettleHeld(openbao::Storage& storage)

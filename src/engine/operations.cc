@@ -62,9 +62,9 @@ absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& reque
                                      std::string* live_kid) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   std::optional<std::string> staged;
-  absl::StatusOr<Outcome> outcome = mount.Apply(
-      request, write, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-        if (!live.has_value()) {
+  absl::StatusOr<Outcome> outcome =
+      mount.Apply(request, write, [&](const Version* live) -> absl::StatusOr<Change> {
+        if (live == nullptr) {
           return absl::NotFoundError(
               "there is no record to rotate: write init for a fresh one, or import the existing "
               "one");
@@ -97,42 +97,40 @@ absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& reque
 absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& request,
                                        const WriteOptions& write, bool force) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
-  return mount.Apply(
-      request, write, [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-        if (!live.has_value() || !live->doc.staged_kid.has_value()) {
-          return absl::FailedPreconditionError(
-              "no key is staged: write rotate activation=staged first");
-        }
-        const mek::VersionDoc& doc = live->doc;
-        mek::ActivationState state;
-        absl::StatusOr<mek::ActivationState> known =
-            mount.Activation(*request.storage, *live, config);
-        if (known.ok()) {
-          state = *std::move(known);
-        } else if (force) {
-          state.waiting_for.push_back(Cat("what can't be told (", known.status().message(), ")"));
-        } else {
-          return known.status();
-        }
-        if (!state.ready && !force) {
-          return absl::FailedPreconditionError(
-              Cat("kid ", *doc.staged_kid,
-                  " can't become current yet, since a reader that lacks it "
-                  "would meet data sealed with it. It waits for ",
-                  absl::StrJoin(state.waiting_for, ", and for "),
-                  ". Nothing was changed; it becomes current by itself when it is time"));
-        }
-        ASSIGN_OR_RETURN(mek::Record promoted, mek::Promote(doc.record, *doc.staged_kid));
-        Change change{.record = std::move(promoted), .operation = "activate"};
-        if (!state.ready) {
-          change.warnings.push_back(
-              Cat("activated before its time: it did not wait for ",
-                  absl::StrJoin(state.waiting_for, ", nor for "),
-                  ". A reader that lacks the key can't open what is sealed with it from now on"));
-        }
-        change.WarnOfRecord(mount.Now());
-        return change;
-      });
+  return mount.Apply(request, write, [&](const Version* live) -> absl::StatusOr<Change> {
+    if (live == nullptr || !live->doc.staged_kid.has_value()) {
+      return absl::FailedPreconditionError(
+          "no key is staged: write rotate activation=staged first");
+    }
+    const mek::VersionDoc& doc = live->doc;
+    mek::ActivationState state;
+    absl::StatusOr<mek::ActivationState> known = mount.Activation(*request.storage, *live, config);
+    if (known.ok()) {
+      state = *std::move(known);
+    } else if (force) {
+      state.waiting_for.push_back(Cat("what can't be told (", known.status().message(), ")"));
+    } else {
+      return known.status();
+    }
+    if (!state.ready && !force) {
+      return absl::FailedPreconditionError(
+          Cat("kid ", *doc.staged_kid,
+              " can't become current yet, since a reader that lacks it "
+              "would meet data sealed with it. It waits for ",
+              absl::StrJoin(state.waiting_for, ", and for "),
+              ". Nothing was changed; it becomes current by itself when it is time"));
+    }
+    ASSIGN_OR_RETURN(mek::Record promoted, mek::Promote(doc.record, *doc.staged_kid));
+    Change change{.record = std::move(promoted), .operation = "activate"};
+    if (!state.ready) {
+      change.warnings.push_back(
+          Cat("activated before its time: it did not wait for ",
+              absl::StrJoin(state.waiting_for, ", nor for "),
+              ". A reader that lacks the key can't open what is sealed with it from now on"));
+    }
+    change.WarnOfRecord(mount.Now());
+    return change;
+  });
 }
 
 absl::Time AvailableSince(const mek::VersionDoc& doc) {

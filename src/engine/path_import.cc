@@ -71,10 +71,9 @@ Answer Import(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(
       const Outcome outcome,
       mount.Apply(
-          request, WriteOptions::From(data),
-          [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+          request, WriteOptions::From(data), [&](const Version* live) -> absl::StatusOr<Change> {
             Change change{.record = imported.Clone(), .operation = ""};
-            if (live.has_value()) {
+            if (live != nullptr) {
               if (!data.Bool("force").value_or(false)) {
                 return absl::FailedPreconditionError(base::Cat(
                     "there is a record, at version ", live->number,
@@ -98,8 +97,8 @@ Answer Init(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(
       const Outcome outcome,
       mount.Apply(request, WriteOptions::From(data),
-                  [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-                    if (live.has_value()) {
+                  [&](const Version* live) -> absl::StatusOr<Change> {
+                    if (live != nullptr) {
                       return absl::FailedPreconditionError(
                           base::Cat("there is a record, at version ", live->number,
                                     ": init makes the first one only; to get a new key, rotate"));

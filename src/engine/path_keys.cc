@@ -75,8 +75,8 @@ void AddArchived(const mek::ArchiveEntry& entry, Json& data) {
 Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   openbao::Storage& storage = *request.storage;
   const std::string kid = KidOf(data);
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
-  ASSIGN_OR_RETURN(const KnownKey known, FindKey(mount, storage, live, kid));
+  ASSIGN_OR_RETURN(const VersionPtr live, mount.records().Live(storage));
+  ASSIGN_OR_RETURN(const KnownKey known, FindKey(mount, storage, live.get(), kid));
   ASSIGN_OR_RETURN(const Appearances found, Find(mount, storage, kid));
   const mek::VersionDoc& doc = live->doc;
   std::vector<std::string> sets;
@@ -108,8 +108,8 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
 
 Answer List(Mount& mount, const Request& request, const FieldData&) {
   openbao::Storage& storage = *request.storage;
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
-  ASSIGN_OR_RETURN(const std::set<std::string> kids, KnownKids(mount, storage, live));
+  ASSIGN_OR_RETURN(const VersionPtr live, mount.records().Live(storage));
+  ASSIGN_OR_RETURN(const std::set<std::string> kids, KnownKids(mount, storage, live.get()));
   ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, mount.archive().List(storage));
   Response response;
   Json& keys = response.data["keys"] = Json::array();
@@ -134,7 +134,7 @@ Answer Act(Mount& mount, const Request& request, const FieldData& data, mek::Key
   const std::string kid = KidOf(data);
   ASSIGN_OR_RETURN(const Outcome outcome,
                    mount.Apply(request, WriteOptions::From(data),
-                               [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
+                               [&](const Version* live) -> absl::StatusOr<Change> {
                                  ASSIGN_OR_RETURN(
                                      const KnownKey known,
                                      CheckedKey(mount, *request.storage, live, kid, action));
@@ -203,7 +203,7 @@ Answer Destroy(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const Outcome outcome,
                    DestroyKey(mount, request, WriteOptions::From(data), kid));
   Response response = ChangeReply(outcome, std::nullopt);
-  response.data["deleted_versions"] = JsonText(Ranges(outcome.version.doc.deleted_versions));
+  response.data["deleted_versions"] = JsonText(Ranges(outcome.version->doc.deleted_versions));
   return response;
 }
 

@@ -26,7 +26,7 @@ using openbao::Response;
 Answer List(Mount& mount, const Request& request, const FieldData&) {
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(storage));
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
+  ASSIGN_OR_RETURN(const VersionPtr live, mount.records().Live(storage));
   ASSIGN_OR_RETURN(const std::vector<Reader> readers,
                    mount.readers().Seen(storage, mount.Now() - config.reader_timeout));
   Response response;
@@ -41,7 +41,7 @@ Answer List(Mount& mount, const Request& request, const FieldData&) {
         Json{{"kind", "fetched"},
              {"version", reader.version},
              {"time", TimeOrEmpty(reader.seen)},
-             {"is_behind", live.has_value() && IsBehind(reader, live->doc)},
+             {"is_behind", live != nullptr && IsBehind(reader, live->doc)},
              {"display_name", JsonText(reader.display_name)},
              {"entity_id", JsonText(reader.entity_id)},
              {"accessor", JsonText(reader.accessor)},
@@ -71,8 +71,8 @@ Answer Acknowledge(Mount& mount, const Request& request, const FieldData& data) 
     return absl::InvalidArgumentError(base::Cat("consumer: expected ", kConsumerRule));
   }
   ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
-  ASSIGN_OR_RETURN(const KnownKey known, FindKey(mount, storage, live, kid));
+  ASSIGN_OR_RETURN(const VersionPtr live, mount.records().Live(storage));
+  ASSIGN_OR_RETURN(const KnownKey known, FindKey(mount, storage, live.get(), kid));
   const mek::VersionDoc& doc = live->doc;
   if (!known.is_current && doc.staged_kid != kid) {
     return absl::FailedPreconditionError(

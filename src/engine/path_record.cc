@@ -53,12 +53,13 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
   const Config config = read_config.ok() ? *read_config : Config{};
   // Who fetched what decides over early activation, and only the active node keeps the account.
   if (config.activate_early && !mount.active()) return openbao::ReadOnlyStorage();
-  std::optional<Version> version;
+  VersionPtr version;
   if (number == 0) {
     ASSIGN_OR_RETURN(version, mount.records().Live(*request.storage));
-    if (!version.has_value()) return std::nullopt;
+    if (version == nullptr) return std::nullopt;
   } else {
-    ASSIGN_OR_RETURN(version, mount.Find(*request.storage, number));
+    ASSIGN_OR_RETURN(Version found, mount.Find(*request.storage, number));
+    version = std::make_shared<const Version>(std::move(found));
   }
   Response response;
   response.data["data"] = version->doc.record.ToJson();
@@ -98,41 +99,38 @@ absl::Status CheckStagedStays(const Version& live, const mek::Record& record) {
 
 Response WriteReply(const Outcome& outcome) {
   Response response;
-  response.data = VersionMetadata(outcome.version);
+  response.data = VersionMetadata(*outcome.version);
   response.warnings = outcome.warnings;
   return response;
 }
 
 // `make` gives the new record from the live one.
-Answer Write(
-    Mount& mount, const Request& request, const FieldData& data, std::string_view operation,
-    const std::function<absl::StatusOr<mek::Record>(const std::optional<Version>&)>& make) {
+Answer Write(Mount& mount, const Request& request, const FieldData& data,
+             std::string_view operation,
+             const std::function<absl::StatusOr<mek::Record>(const Version*)>& make) {
   ASSIGN_OR_RETURN(const WriteOptions options, KvOptions(data));
-  ASSIGN_OR_RETURN(const Outcome outcome,
-                   mount.Apply(request, options,
-                               [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-                                 ASSIGN_OR_RETURN(mek::Record record, make(live));
-                                 Change change{.record = std::move(record),
-                                               .operation = std::string(operation)};
-                                 change.incoming = true;
-                                 change.warnings = change.record.Warnings(mount.Now());
-                                 if (!live.has_value()) return change;
-                                 const std::vector<mek::SetKey> dropped =
-                                     mek::KeysMissingIn(live->doc.record, change.record);
-                                 if (!dropped.empty())
-                                   change.warnings.push_back(DropWarning(dropped));
-                                 RETURN_IF_ERROR(CheckStagedStays(*live, change.record));
-                                 AddNewToReaders(*live, change);
-                                 return change;
-                               }));
+  ASSIGN_OR_RETURN(
+      const Outcome outcome,
+      mount.Apply(request, options, [&](const Version* live) -> absl::StatusOr<Change> {
+        ASSIGN_OR_RETURN(mek::Record record, make(live));
+        Change change{.record = std::move(record), .operation = std::string(operation)};
+        change.incoming = true;
+        change.warnings = change.record.Warnings(mount.Now());
+        if (live == nullptr) return change;
+        const std::vector<mek::SetKey> dropped =
+            mek::KeysMissingIn(live->doc.record, change.record);
+        if (!dropped.empty()) change.warnings.push_back(DropWarning(dropped));
+        RETURN_IF_ERROR(CheckStagedStays(*live, change.record));
+        AddNewToReaders(*live, change);
+        return change;
+      }));
   return WriteReply(outcome);
 }
 
 Answer Put(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const mek::Record record, mek::Record::Parse(*data.Object("data")));
-  return Write(
-      mount, request, data, "put",
-      [&](const std::optional<Version>&) -> absl::StatusOr<mek::Record> { return record.Clone(); });
+  return Write(mount, request, data, "put",
+               [&](const Version*) -> absl::StatusOr<mek::Record> { return record.Clone(); });
 }
 
 // JSON merge patch (RFC 7396) of the record's fields, as KV v2's patch. Fields are strings, so only
@@ -140,8 +138,8 @@ Answer Put(Mount& mount, const Request& request, const FieldData& data) {
 Answer Patch(Mount& mount, const Request& request, const FieldData& data) {
   const Json& patch = *data.Object("data");
   return Write(mount, request, data, "patch",
-               [&](const std::optional<Version>& live) -> absl::StatusOr<mek::Record> {
-                 if (!live.has_value()) return absl::NotFoundError("there is no record to patch");
+               [&](const Version* live) -> absl::StatusOr<mek::Record> {
+                 if (live == nullptr) return absl::NotFoundError("there is no record to patch");
                  Json fields = live->doc.record.ToJson();
                  fields.merge_patch(patch);
                  return mek::Record::Parse(fields);

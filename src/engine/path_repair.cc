@@ -88,8 +88,8 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
                                                      : "that was overwritten";
   std::set<mek::KeyRef> added;
   std::set<mek::KeyRef> replaced;
-  const auto compute = [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-    if (!live.has_value()) {
+  const auto compute = [&](const Version* live) -> absl::StatusOr<Change> {
+    if (live == nullptr) {
       return absl::FailedPreconditionError(
           "there is no record to repair: init or import one first");
     }

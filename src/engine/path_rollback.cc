@@ -23,27 +23,27 @@ Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
   const bool drop = data.String("newer_keys") == "drop";
   ASSIGN_OR_RETURN(
       const Outcome outcome,
-      mount.Apply(request, WriteOptions::From(data),
-                  [&](const std::optional<Version>& live) -> absl::StatusOr<Change> {
-                    if (live.has_value() && number == live->number) {
-                      return absl::FailedPreconditionError(absl::StrCat(
-                          "version ", number, " is the live one; there is nothing to roll back"));
-                    }
-                    ASSIGN_OR_RETURN(Version target, mount.Find(*request.storage, number));
-                    // It came up between the two reads.
-                    if (!live.has_value()) {
-                      return absl::AbortedError("the record came up just now; try again");
-                    }
-                    ASSIGN_OR_RETURN(Change change,
-                                     WithNewerKeys(mount, *request.storage,
-                                                   std::move(target.doc.record), *live, drop));
-                    change.operation = "rollback";
-                    change.rolled_back_to = number;
-                    // A staged key becomes a retained one: this is how a rotation is abandoned.
-                    change.unstages = true;
-                    change.WarnOfRecord(mount.Now());
-                    return change;
-                  }));
+      mount.Apply(
+          request, WriteOptions::From(data), [&](const Version* live) -> absl::StatusOr<Change> {
+            if (live != nullptr && number == live->number) {
+              return absl::FailedPreconditionError(absl::StrCat(
+                  "version ", number, " is the live one; there is nothing to roll back"));
+            }
+            ASSIGN_OR_RETURN(Version target, mount.Find(*request.storage, number));
+            // It came up between the two reads.
+            if (live == nullptr) {
+              return absl::AbortedError("the record came up just now; try again");
+            }
+            ASSIGN_OR_RETURN(
+                Change change,
+                WithNewerKeys(mount, *request.storage, std::move(target.doc.record), *live, drop));
+            change.operation = "rollback";
+            change.rolled_back_to = number;
+            // A staged key becomes a retained one: this is how a rotation is abandoned.
+            change.unstages = true;
+            change.WarnOfRecord(mount.Now());
+            return change;
+          }));
   Response response = ChangeReply(outcome, std::nullopt);
   response.data["rolled_back_to"] = number;
   return response;

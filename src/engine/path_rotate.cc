@@ -27,7 +27,7 @@ Answer Rotate(Mount& mount, const Request& request, const FieldData& data) {
       ChangeReply(outcome, outcome.dry_run ? std::optional(live_kid) : std::nullopt);
   // A dry run shows no new kid, be it current or staged.
   if (outcome.dry_run) response.data["staged_kid"] = "";
-  const mek::VersionDoc& doc = outcome.version.doc;
+  const mek::VersionDoc& doc = outcome.version->doc;
   if (doc.staged_time.has_value()) {
     response.data["effective_time"] = TimeOrEmpty(*doc.staged_time + config.grace_period);
   }

@@ -104,8 +104,8 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const auto current, mount.records().Current(storage));
   const std::string_view home = current->settings.type();
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(storage));
-  if (!live.has_value()) return Empty(home);
+  ASSIGN_OR_RETURN(const VersionPtr live, mount.records().Live(storage));
+  if (live == nullptr) return Empty(home);
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(storage));
   const mek::VersionDoc& doc = live->doc;
   const mek::Record& record = doc.record;

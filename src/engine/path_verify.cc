@@ -265,18 +265,18 @@ Finding CheckCompromised(const mek::VersionDoc& live) {
 Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   openbao::Storage& storage = *request.storage;
   std::vector<Finding> findings;
-  const absl::StatusOr<std::optional<Version>> live = mount.records().Live(storage);
+  const absl::StatusOr<VersionPtr> live = mount.records().Live(storage);
   if (!live.ok() && absl::IsUnavailable(live.status())) return live.status();
   if (!live.ok()) {
     findings.push_back(Fail("record.readable", live.status()));
-  } else if (live->has_value()) {
+  } else if (*live != nullptr) {
     findings = mek::Verify((*live)->doc.record, mount.Now());
   } else {
     findings.push_back(
         {"record.exists", Finding::Level::kWarn,
          "there is no record: write init for a fresh one, or import the existing one"});
   }
-  const bool has_record = live.ok() && live->has_value();
+  const bool has_record = live.ok() && *live != nullptr;
   Stored stored = CheckVersions(
       mount, storage, has_record ? (*live)->doc.deleted_versions : std::vector<std::uint64_t>());
   for (Finding& finding : stored.findings) findings.push_back(std::move(finding));

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct Version {
   std::uint64_t number;
   mek::VersionDoc doc;
 };
+
+// The live version, which requests that use it at the same time share. nullptr before the first.
+using VersionPtr = std::shared_ptr<const Version>;
 
 // A document that is stored under `key` and is not a version that counts.
 struct StoredDoc {
@@ -48,25 +52,22 @@ class VersionLog {
 //
 // Errors besides the storage's own: DATA_LOSS for a stored version that is damaged,
 // FAILED_PRECONDITION for one that a newer plugin wrote, neither of which is ever overwritten;
-// ABORTED from Append if the live version is not `live` any more, and nothing was written.
+// ABORTED from Append if the live version is not the one before `version` any more, and nothing was
+// written.
 class RecordStore : public VersionLog {
  public:
-  // The live version; nullopt before the first.
-  virtual absl::StatusOr<std::optional<Version>> Live(openbao::Storage& storage) = 0;
+  virtual absl::StatusOr<VersionPtr> Live(openbao::Storage& storage) = 0;
   // The same, as it is stored, where Live may answer from memory: for what is deleted because
   // others hold the keys. DATA_LOSS also if it isn't what Live answers.
-  virtual absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) {
-    return Live(storage);
-  }
+  virtual absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) = 0;
   // How many versions there are; nullopt where only List can tell.
   virtual absl::StatusOr<std::optional<std::size_t>> Count(openbao::Storage&) {
     return std::nullopt;
   }
-  // Makes `document` (VersionDoc::Serialize) the live version, after version `live` (0: the first).
-  // One write: afterwards the live version is the old one or this one. After an error it may be
-  // either; the store remembers what it tried and settles it by reading before anything else is
-  // appended.
-  virtual absl::Status Append(openbao::Storage& storage, std::uint64_t live,
+  // Makes `version`, whose VersionDoc::Serialize is `document`, the live one. One write: afterwards
+  // the live version is the old one or this one. After an error it may be either; the store
+  // remembers what it tried and settles it by reading before anything else is appended.
+  virtual absl::Status Append(openbao::Storage& storage, const VersionPtr& version,
                               const base::SecretBytes& document) = 0;
   // Takes note of what others have changed where the record lives. The caller holds the mount's
   // lock.

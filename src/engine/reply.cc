@@ -10,10 +10,10 @@ using base::JsonText;
 
 openbao::Response ChangeReply(const Outcome& outcome,
                               const std::optional<std::string>& current_kid) {
-  const mek::VersionDoc& doc = outcome.version.doc;
+  const mek::VersionDoc& doc = outcome.version->doc;
   openbao::Response response;
   response.data = Json{
-      {"version", outcome.version.number},
+      {"version", outcome.version->number},
       {"current_kid", JsonText(current_kid.value_or(doc.record.current_kid()))},
       {"previous_kid", JsonText(doc.previous_kid)},
       {"staged_kid", JsonText(doc.staged_kid.value_or(""))},

@@ -93,8 +93,8 @@ absl::Status CatchUp(Mount& mount, const openbao::Request& request) {
 
 absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,
                                const Config& config) {
-  ASSIGN_OR_RETURN(const std::optional<Version> live, mount.records().Live(*request.storage));
-  if (!live.has_value()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const VersionPtr live, mount.records().Live(*request.storage));
+  if (live == nullptr) return absl::OkStatus();
   // A schedule skips while a key is staged.
   if (!live->doc.staged_kid.has_value()) return RotateIfTime(mount, request, *live, config);
   absl::Status activated = ActivateIfTime(mount, request, *live, config);

@@ -5,9 +5,13 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "engine/engine.h"
 #include "mek/record.h"
 #include "support/status_matchers.h"
@@ -122,6 +126,51 @@ TEST(Concurrency, ReadersSeeWholeRecordsWhileWritersWrite) {
   });
   writer.join();
   EXPECT_GT(reads, 0);
+}
+
+// Each begins with the very version that the one before it made, and not with what that reads as.
+TEST(Concurrency, WritersThatWaitMakeWhatTheyWouldMakeOneAfterTheOther) {
+  const std::vector<std::pair<std::string, Json>> writes = {
+      {"rotate", Json::object()},
+      {"rotate", Json{{"activation", "staged"}, {"reason", "next"}}},
+      {"rotate", Json{{"force", true}}},
+      {"activate", Json{{"force", true}}},  // refused: none is staged any more
+      {"rotate", Json{{"activation", "staged"}}},
+      {"activate", Json{{"force", true}}},
+      {"data/encryption/keys/stored_data",
+       Json{{"data", TestMount::RecordOf("good_bootstrapped")}}},
+      {"rotate", Json{{"dry_run", true}}},
+      {"rotate", Json::object()}};
+  const auto write = [&](TestMount& mount, std::size_t i) {
+    return mount.Write(writes[i].first, writes[i].second, absl::StrCat("request-", i)).status();
+  };
+  TestMount alone;
+  std::vector<absl::Status> expected;
+  ASSERT_THAT(alone.Put("good_bootstrapped"), IsOk());
+  for (std::size_t i = 0; i < writes.size(); ++i) expected.push_back(write(alone, i));
+
+  TestMount mount;
+  ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+  // Each request's write is held up until the next request has had the time to begin waiting.
+  constexpr absl::Duration kTime = absl::Milliseconds(15);
+  std::vector<std::thread> threads;
+  std::vector<absl::Status> got(writes.size());
+  absl::Notification first_writes;
+  mount.storage().set_plan([&](const FakeStorage::Call& call) {
+    if (call.name == "put") {
+      if (!first_writes.HasBeenNotified()) first_writes.Notify();
+      absl::SleepFor(writes.size() * kTime);
+    }
+    return Fault::kNone;
+  });
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    threads.emplace_back([&, i] { got[i] = write(mount, i); });
+    if (i == 0) first_writes.WaitForNotification();
+    absl::SleepFor(kTime);
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(got, expected);
+  EXPECT_EQ(mount.storage().content(), alone.storage().content());
 }
 
 // They share their paths, and nothing else.

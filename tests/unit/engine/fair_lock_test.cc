@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
@@ -57,6 +58,39 @@ TEST(FairLock, LetsGoOfAWaiterWhoseCallerHasGone) {
   EXPECT_THAT(lock.Acquire(&gone),
               StatusIs(absl::StatusCode::kCancelled, HasSubstr("nothing was changed")));
   first.reset();
+  EXPECT_THAT(lock.Acquire(nullptr), IsOk());
+}
+
+TEST(FairLock, WhatIsLeftLivesUntilTheNextHolderHasDoneWithIt) {
+  FairLock lock;
+  auto first = std::make_unique<FairLock::Holder>(*lock.Acquire(nullptr));
+  SwitchContext waits;
+  std::weak_ptr<int> left;
+  std::thread second([&] {
+    const auto holder = lock.Acquire(&waits);
+    EXPECT_FALSE(left.expired());
+  });
+  while (waits.asked == 0) std::this_thread::yield();
+  {
+    auto something = std::make_shared<int>(1);
+    left = something;
+    first->Leave(std::move(something));
+  }
+  first.reset();
+  second.join();
+  EXPECT_TRUE(left.expired());
+}
+
+TEST(FairLock, NothingIsLeftWhereNobodyWaits) {
+  FairLock lock;
+  std::weak_ptr<int> left;
+  {
+    FairLock::Holder holder = *lock.Acquire(nullptr);
+    auto something = std::make_shared<int>(1);
+    left = something;
+    holder.Leave(std::move(something));
+  }
+  EXPECT_TRUE(left.expired());
   EXPECT_THAT(lock.Acquire(nullptr), IsOk());
 }
 

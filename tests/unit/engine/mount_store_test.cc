@@ -24,7 +24,7 @@ using ::testing_support::IsOk;
 using ::testing_support::IsOkAndHolds;
 using ::testing_support::StatusIs;
 
-base::SecretBytes Document(const std::string& reason) {
+mek::VersionDoc Doc(const std::string& reason) {
   testing_support::SeededRandom random(7);
   const mek::NewKey key = *mek::GenerateKey(nullptr, std::nullopt, mek::PrivateJwks::kAuto,
                                             absl::FromUnixSeconds(1'800'000'000), random);
@@ -32,7 +32,16 @@ base::SecretBytes Document(const std::string& reason) {
   doc.operation = "init";
   doc.created_time = absl::FromUnixSeconds(1'800'000'000);
   doc.reason = reason;
-  return *doc.Serialize();
+  return doc;
+}
+
+base::SecretBytes Document(const std::string& reason) { return *Doc(reason).Serialize(); }
+
+// What is called `reason` as the version after `live`.
+absl::Status Append(MountStore& store, openbao::Storage& storage, std::uint64_t live,
+                    const std::string& reason) {
+  return store.Append(storage, std::make_shared<const Version>(Version{live + 1, Doc(reason)}),
+                      Document(reason));
 }
 
 // The faults for the next calls, in order.
@@ -52,7 +61,7 @@ class MountStoreTest : public ::testing::Test {
   std::string LiveReason() {
     const auto live = store_.Live(storage_);
     EXPECT_THAT(live, IsOk());
-    return live.ok() && live->has_value() ? (*live)->doc.reason : "";
+    return live.ok() && *live != nullptr ? (*live)->doc.reason : "";
   }
 
   FakeStorage storage_;
@@ -64,9 +73,9 @@ class MountStoreTest : public ::testing::Test {
 constexpr char kFirst[] = "versions/0000000001-0006651728988000";
 
 TEST_F(MountStoreTest, AppendsEntriesInOrder) {
-  EXPECT_FALSE(store_.Live(storage_)->has_value());
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
-  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  EXPECT_EQ(*store_.Live(storage_), nullptr);
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 1, "two"), IsOk());
   EXPECT_EQ(LiveReason(), "two");
   EXPECT_EQ((*store_.Get(storage_, 1))->doc.reason, "one");
   EXPECT_FALSE(store_.Get(storage_, 0)->has_value());
@@ -76,21 +85,21 @@ TEST_F(MountStoreTest, AppendsEntriesInOrder) {
 
 TEST_F(MountStoreTest, AnErrorAfterTheEffectIsASuccess) {
   storage_.set_plan(Next({Fault::kErrorAfter}));
-  EXPECT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   EXPECT_EQ(LiveReason(), "one");
 }
 
 TEST_F(MountStoreTest, AnErrorWithoutEffectLeavesThePlaceFree) {
   storage_.set_plan(Next({Fault::kErrorBefore}));
-  EXPECT_THAT(store_.Append(storage_, 0, Document("one")),
+  EXPECT_THAT(Append(store_, storage_, 0, "one"),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("storage failed")));
-  ASSERT_THAT(store_.Append(storage_, 0, Document("two")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "two"), IsOk());
   EXPECT_EQ(LiveReason(), "two");
 }
 
 TEST_F(MountStoreTest, AWriteWithoutAnAnswerIsWrittenAgainAsItWas) {
   storage_.set_plan(Next({Fault::kLostBefore}));
-  EXPECT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  EXPECT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   EXPECT_EQ(storage_.content().size(), 1u);
   EXPECT_EQ(storage_.content().at(kFirst), Document("one").view());
 }
@@ -98,32 +107,32 @@ TEST_F(MountStoreTest, AWriteWithoutAnAnswerIsWrittenAgainAsItWas) {
 TEST_F(MountStoreTest, WhatIsUnsettledIsSettledBeforeTheNextReadOrWrite) {
   // Put, the read that would settle it: both without an answer, and the Put had no effect.
   storage_.set_plan(Next({Fault::kLostBefore, Fault::kLostBefore}));
-  EXPECT_THAT(store_.Append(storage_, 0, Document("one")),
+  EXPECT_THAT(Append(store_, storage_, 0, "one"),
               StatusIs(absl::StatusCode::kUnavailable,
                        HasSubstr("not known whether version 1 was written")));
   EXPECT_TRUE(storage_.content().empty());
   // The write may still be under way: only the same document may take its place.
   EXPECT_EQ(LiveReason(), "one");
   EXPECT_EQ(storage_.content().at(kFirst), Document("one").view());
-  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 1, "two"), IsOk());
   EXPECT_EQ(LiveReason(), "two");
 }
 
 TEST_F(MountStoreTest, NothingIsReadWhileWhatIsUnsettledCannotBeSettled) {
   storage_.set_plan(Next({Fault::kLostAfter, Fault::kLostBefore, Fault::kLostBefore}));
-  EXPECT_FALSE(store_.Append(storage_, 0, Document("one")).ok());
+  EXPECT_FALSE(Append(store_, storage_, 0, "one").ok());
   EXPECT_THAT(store_.Live(storage_),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no answer")));
   EXPECT_EQ(LiveReason(), "one");
 }
 
 TEST_F(MountStoreTest, AnotherProcessesWriteInThePlaceIsNotOverwritten) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   storage_.set_plan([](const FakeStorage::Call& call) {
     return call.name == "put" ? Fault::kLostBefore : Fault::kNone;
   });
   storage_.Set("versions/0000000002", Document("other").view());
-  EXPECT_THAT(store_.Append(storage_, 1, Document("two")),
+  EXPECT_THAT(Append(store_, storage_, 1, "two"),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known")));
   storage_.set_plan(nullptr);
   EXPECT_THAT(store_.Live(storage_),
@@ -133,10 +142,10 @@ TEST_F(MountStoreTest, AnotherProcessesWriteInThePlaceIsNotOverwritten) {
 
 TEST_F(MountStoreTest, OnlyTheFirstVersionOfAProcessIsMarked) {
   for (std::uint64_t live = 0; live < 3; ++live) {
-    ASSERT_THAT(store_.Append(storage_, live, Document("one")), IsOk());
+    ASSERT_THAT(Append(store_, storage_, live, "one"), IsOk());
   }
   MountStore second(clock_);
-  ASSERT_THAT(second.Append(storage_, 3, Document("four")), IsOk());
+  ASSERT_THAT(Append(second, storage_, 3, "four"), IsOk());
   std::vector<std::string> names;
   for (const auto& [name, value] : storage_.content()) names.push_back(name);
   EXPECT_THAT(names, ElementsAre(kFirst, "versions/0000000002", "versions/0000000003",
@@ -145,13 +154,13 @@ TEST_F(MountStoreTest, OnlyTheFirstVersionOfAProcessIsMarked) {
 }
 
 TEST_F(MountStoreTest, WhatAnEarlierProcessWritesLateCountsForNothing) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   MountStore second(clock_);
   second.MayRemember();
   // Its clock stands still, and it has seen the first one's mark.
-  ASSERT_TRUE(second.Live(storage_)->has_value());
-  ASSERT_THAT(second.Append(storage_, 1, Document("replayed")), IsOk());
-  ASSERT_THAT(store_.Append(storage_, 1, Document("late")), IsOk());
+  ASSERT_NE(*second.Live(storage_), nullptr);
+  ASSERT_THAT(Append(second, storage_, 1, "replayed"), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 1, "late"), IsOk());
   EXPECT_EQ(storage_.content().count("versions/0000000002"), 1u);
   EXPECT_EQ((*second.Live(storage_))->doc.reason, "replayed");
   MountStore third(clock_);
@@ -164,11 +173,11 @@ TEST_F(MountStoreTest, WhatAnEarlierProcessWritesLateCountsForNothing) {
 }
 
 TEST_F(MountStoreTest, AMarkIsLaterThanThoseBeforeItWhateverTheClockSays) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   testing_support::FakeClock early(absl::FromUnixSeconds(1));
   MountStore second(early);
-  ASSERT_TRUE(second.Live(storage_)->has_value());
-  ASSERT_THAT(second.Append(storage_, 1, Document("two")), IsOk());
+  ASSERT_NE(*second.Live(storage_), nullptr);
+  ASSERT_THAT(Append(second, storage_, 1, "two"), IsOk());
   EXPECT_EQ(storage_.content().rbegin()->first, "versions/0000000002-0006651728988001");
 }
 
@@ -185,7 +194,7 @@ TEST_F(MountStoreTest, ANameThatIsNoVersionsIsNotPassedOver) {
 }
 
 TEST_F(MountStoreTest, AnInvalidationMakesItLookAgain) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   EXPECT_EQ(LiveReason(), "one");
   storage_.Set("versions/0000000002", Document("elsewhere").view());
   EXPECT_EQ(LiveReason(), "one");
@@ -194,7 +203,7 @@ TEST_F(MountStoreTest, AnInvalidationMakesItLookAgain) {
 }
 
 TEST_F(MountStoreTest, ALiveVersionThatVanishedIsRememberedUntilAllIsForgotten) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   EXPECT_EQ(LiveReason(), "one");
   storage_.Erase(kFirst);
   for (int i = 0; i < 2; ++i) {
@@ -203,12 +212,12 @@ TEST_F(MountStoreTest, ALiveVersionThatVanishedIsRememberedUntilAllIsForgotten) 
     EXPECT_EQ(LiveReason(), "one");
   }
   store_.Invalidate();
-  EXPECT_THAT(store_.Live(storage_), IsOkAndHolds(::testing::Eq(std::nullopt)));
+  EXPECT_THAT(store_.Live(storage_), IsOkAndHolds(nullptr));
   EXPECT_THAT(store_.StoredLive(storage_), IsOkAndHolds(::testing::Eq(std::nullopt)));
 }
 
 TEST_F(MountStoreTest, ALiveVersionThatWasChangedInStorageIsAnErrorWhereStorageIsAsked) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   EXPECT_EQ(LiveReason(), "one");
   EXPECT_EQ((*store_.StoredLive(storage_))->doc.reason, "one");
   storage_.Set(kFirst, Document("other").view());
@@ -220,7 +229,7 @@ TEST_F(MountStoreTest, ALiveVersionThatWasChangedInStorageIsAnErrorWhereStorageI
 
 // Listed, and gone when it is read.
 TEST_F(MountStoreTest, ALiveVersionThatVanishesWhileItIsReadIsAnError) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   store_.Invalidate();
   storage_.set_plan([&](const FakeStorage::Call& call) {
     if (call.name == "get") storage_.Erase(kFirst);
@@ -230,13 +239,13 @@ TEST_F(MountStoreTest, ALiveVersionThatVanishesWhileItIsReadIsAnError) {
 }
 
 TEST_F(MountStoreTest, TheLiveVersionIsRememberedOnceItWasReadOrWritten) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   EXPECT_EQ(LiveReason(), "one");
   storage_.set_plan([](const FakeStorage::Call&) { return Fault::kErrorBefore; });
   EXPECT_EQ(LiveReason(), "one");
   EXPECT_THAT(store_.Get(storage_, 1), StatusIs(absl::StatusCode::kInternal, ::testing::_));
   storage_.set_plan(nullptr);
-  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 1, "two"), IsOk());
   storage_.set_plan([](const FakeStorage::Call&) { return Fault::kErrorBefore; });
   EXPECT_EQ(LiveReason(), "two");
 }
@@ -251,7 +260,7 @@ TEST_F(MountStoreTest, WhereNothingIsRememberedEachReadAsksStorage) {
 
 // Done to the newest one where the record lives elsewhere, and a key of it is destroyed.
 TEST_F(MountStoreTest, WhatTakesThePlaceOfTheNewestVersionIsWhatIsRead) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   EXPECT_EQ(LiveReason(), "one");
   ASSERT_THAT(store_.Rewrite(storage_, 1, Document("wiped")), IsOk());
   EXPECT_EQ(LiveReason(), "wiped");
@@ -259,7 +268,7 @@ TEST_F(MountStoreTest, WhatTakesThePlaceOfTheNewestVersionIsWhatIsRead) {
   EXPECT_FALSE(store_.Rewrite(storage_, 1, Document("wiped twice")).ok());
   EXPECT_EQ(LiveReason(), "wiped twice");
 
-  ASSERT_THAT(store_.Append(storage_, 1, Document("two")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 1, "two"), IsOk());
   EXPECT_EQ(LiveReason(), "two");
   ASSERT_THAT(store_.Prune(storage_, 2), IsOk());
   EXPECT_EQ(LiveReason(), "wiped twice");
@@ -267,13 +276,13 @@ TEST_F(MountStoreTest, WhatTakesThePlaceOfTheNewestVersionIsWhatIsRead) {
 
 // A read that began before a write ends after it: what it has seen is not remembered.
 TEST_F(MountStoreTest, AReadThatAWriteOvertakesIsNotRemembered) {
-  ASSERT_THAT(store_.Append(storage_, 0, Document("one")), IsOk());
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
   store_.Invalidate();
   FakeStorage other;  // the first is busy with the read
   bool overtaken = false;
   storage_.set_plan([&](const FakeStorage::Call& call) {
     if (call.name == "get" && !std::exchange(overtaken, true)) {
-      EXPECT_THAT(store_.Append(other, 1, Document("two")), IsOk());
+      EXPECT_THAT(Append(store_, other, 1, "two"), IsOk());
       storage_.Set("versions/0000000002", Document("two").view());
     }
     return Fault::kNone;
