@@ -46,7 +46,8 @@ struct WipingDelete {
 using JsonString = std::basic_string<char, std::char_traits<char>, WipingAllocator<char>>;
 
 // A wiped, move-only byte string for key material and for text that contains it. No stream operator
-// and no conversion to std::string, on purpose: copies are spelled Clone(). Not thread-safe.
+// and no conversion to std::string, on purpose: copies are spelled Clone(). Thread-safe as any
+// const object.
 class SecretBytes {
  public:
   SecretBytes() = default;

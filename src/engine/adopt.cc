@@ -149,8 +149,7 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
 absl::Status Append(RecordStore& store, openbao::Storage& storage, std::uint64_t number,
                     mek::VersionDoc doc) {
   ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
-  return store.Append(storage, std::make_shared<const Version>(Version{number, std::move(doc)}),
-                      document);
+  return store.Append(storage, Share({number, std::move(doc)}), document);
 }
 
 absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Move& move,

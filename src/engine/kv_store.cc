@@ -190,7 +190,7 @@ absl::StatusOr<Version> KvStore::Known(openbao::Storage& storage,
 
 absl::StatusOr<VersionPtr> KvStore::Live(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(std::optional<Version> live, StoredLive(storage));
-  return live.has_value() ? std::make_shared<const Version>(*std::move(live)) : nullptr;
+  return live.has_value() ? Share(*std::move(live)) : nullptr;
 }
 
 absl::StatusOr<std::optional<Version>> KvStore::StoredLive(openbao::Storage& storage) {

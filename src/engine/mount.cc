@@ -54,6 +54,17 @@ std::set<std::string> ToSet(const std::vector<std::string>& kids) {
   return {kids.begin(), kids.end()};
 }
 
+void LogVersion(base::Logger& logger, const openbao::Request& request, const Version& version) {
+  const mek::VersionDoc& doc = version.doc;
+  logger.Info("the record has a new version", {{"mount", request.mount_point},
+                                               {"operation", doc.operation},
+                                               {"version", absl::StrCat(version.number)},
+                                               {"current_kid", doc.record.current_kid()},
+                                               {"previous_kid", doc.previous_kid},
+                                               {"staged_kid", doc.staged_kid.value_or("")},
+                                               {"display_name", doc.display_name}});
+}
+
 }  // namespace
 
 absl::Status CheckReason(const std::string& reason) {
@@ -154,17 +165,6 @@ mek::VersionDoc NextDoc(const Version* live, Change change, const openbao::Reque
   return next;
 }
 
-void LogVersion(base::Logger& logger, const openbao::Request& request, const Version& version) {
-  const mek::VersionDoc& doc = version.doc;
-  logger.Info("the record has a new version", {{"mount", request.mount_point},
-                                               {"operation", doc.operation},
-                                               {"version", absl::StrCat(version.number)},
-                                               {"current_kid", doc.record.current_kid()},
-                                               {"previous_kid", doc.previous_kid},
-                                               {"staged_kid", doc.staged_kid.value_or("")},
-                                               {"display_name", doc.display_name}});
-}
-
 void Change::WarnOfRecord(absl::Time now) {
   for (std::string& warning : record.Warnings(now)) warnings.push_back(std::move(warning));
 }
@@ -232,7 +232,7 @@ absl::StatusOr<VersionPtr> Mount::EarlierAnswer(const openbao::Request& request,
     return absl::FailedPreconditionError(absl::StrCat(
         "this request was carried out before, as version ", *number, ", which is pruned"));
   }
-  return std::make_shared<const Version>(*std::move(earlier));
+  return Share(*std::move(earlier));
 }
 
 absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& change,
@@ -295,7 +295,8 @@ absl::StatusOr<Outcome> Mount::Apply(const openbao::Request& request, const Writ
     // So that a writer who waits needn't parse it.
     if (is_new) holder.Leave(outcome->version);
   }
-  // After the lock: nobody waits for the host to take the line.
+  // After the lock: nobody waits for the host to take the line. So lines may come in another order
+  // than versions.
   if (is_new) LogVersion(logger(), request, *outcome->version);
   return outcome;
 }
@@ -334,7 +335,7 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
   RETURN_IF_ERROR(CheckSize(document));
   // A dry run makes none.
   const std::uint64_t number = options.dry_run ? live_number : live_number + 1;
-  Outcome outcome{.version = std::make_shared<const Version>(Version{number, std::move(doc)}),
+  Outcome outcome{.version = Share({number, std::move(doc)}),
                   .warnings = std::move(warnings),
                   .dry_run = options.dry_run};
   if (options.dry_run) return outcome;

@@ -91,11 +91,11 @@ mek::VersionDoc NextDoc(const Version* live, Change change, const openbao::Reque
 // INVALID_ARGUMENT for a reason that is too long, or not one line of text.
 absl::Status CheckReason(const std::string& reason);
 
-// What came of a write, never nullptr: the version it made, or for a dry run the version it would
+// What came of a write: the version it made, or for a dry run the version it would
 // have made, numbered as the live one; for a replayed request the version that it made the first
 // time.
 struct Outcome {
-  VersionPtr version;
+  VersionPtr version;  // never nullptr
   std::vector<std::string> warnings;
   bool dry_run = false;
   bool replayed = false;  // made by an earlier sending of the same request

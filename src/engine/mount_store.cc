@@ -125,7 +125,7 @@ absl::StatusOr<VersionPtr> MountStore::Live(openbao::Storage& storage) {
     return Missing(known->live);
   }
   ASSIGN_OR_RETURN(Version parsed, ParseVersion(known->live, entry->view()));
-  auto version = std::make_shared<const Version>(std::move(parsed));
+  VersionPtr version = Share(std::move(parsed));
   if (!known_.allowed()) return version;
   auto seen = std::make_shared<Known>(*known);
   seen->sealed = SealedVersion::Seal(version, entry->view());
@@ -175,11 +175,9 @@ std::string MountStore::NewMark() {
   return absl::StrFormat("%016x", latest_mark_);
 }
 
-void MountStore::Written(const VersionPtr& version, const std::string& mark,
-                         const base::SecretBytes& document) {
+void MountStore::Written(std::uint64_t number, const std::string& mark,
+                         std::shared_ptr<SealedVersion> sealed) {
   has_written_ = true;
-  const std::uint64_t number = version->number;
-  std::shared_ptr<SealedVersion> sealed = SealedVersion::Seal(version, document.view());
   known_.Update([&](const KnownPtr& before) {
     auto known = std::make_shared<Known>();
     known->live = number;
@@ -197,7 +195,7 @@ absl::Status MountStore::Append(openbao::Storage& storage, const VersionPtr& ver
   const std::string mark = NewMark();
   absl::Status put = storage.Put(Key(version->number, mark), document);
   if (put.ok()) {
-    Written(version, mark, document);
+    Written(version->number, mark, SealedVersion::Seal(version, document.view()));
     return put;
   }
   // These two say that nothing was written.
@@ -208,7 +206,12 @@ absl::Status MountStore::Append(openbao::Storage& storage, const VersionPtr& ver
   const bool ended = !absl::IsUnavailable(put);
   // Held until it is settled: what a reader finds out would not be told here.
   absl::MutexLock settling(&settling_);
-  unsettled_ = Unsettled{version, mark, document.Clone(), ended};
+  unsettled_ = Unsettled{.number = version->number,
+                         .mark = mark,
+                         .sealed = SealedVersion::Seal(version, document.view()),
+                         .document = std::nullopt,
+                         .ended = ended};
+  if (unsettled_->sealed == nullptr) unsettled_->document = document.Clone();
   has_unsettled_ = true;
   known_.Forget();
   const absl::StatusOr<bool> landed = SettleHeld(storage);
@@ -223,19 +226,25 @@ absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
 
 absl::StatusOr<bool> MountStore::SettleHeld(openbao::Storage& storage) {
   if (!unsettled_.has_value()) return false;
-  const std::string key = Key(unsettled_->version->number, unsettled_->mark);
+  const std::string key = Key(unsettled_->number, unsettled_->mark);
+  const std::optional<base::SecretBytes> document = unsettled_->sealed != nullptr
+                                                        ? unsettled_->sealed->Document()
+                                                        : unsettled_->document->Clone();
+  if (!document.has_value()) {
+    return absl::DataLossError(base::Cat("what was being written as version ", unsettled_->number,
+                                         " was damaged in memory: reload the plugin"));
+  }
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(key));
   bool landed = entry.has_value();
-  if (landed && !(*entry == unsettled_->document)) {
-    return absl::DataLossError(
-        base::Cat("version ", unsettled_->version->number,
-                  " was written by another process while this one wrote it"));
+  if (landed && !(*entry == *document)) {
+    return absl::DataLossError(base::Cat(
+        "version ", unsettled_->number, " was written by another process while this one wrote it"));
   }
   if (!landed && !unsettled_->ended) {
-    RETURN_IF_ERROR(storage.Put(key, unsettled_->document));
+    RETURN_IF_ERROR(storage.Put(key, *document));
     landed = true;
   }
-  if (landed) Written(unsettled_->version, unsettled_->mark, unsettled_->document);
+  if (landed) Written(unsettled_->number, unsettled_->mark, unsettled_->sealed);
   unsettled_.reset();
   has_unsettled_ = false;
   return landed;

@@ -62,10 +62,11 @@ class MountStore final : public RecordStore {
 
   // An append whose outcome is unknown.
   struct Unsettled {
-    VersionPtr version;
+    std::uint64_t number;
     std::string mark;
-    base::SecretBytes document;
-    bool ended;  // the write is over, whatever came of it
+    std::shared_ptr<SealedVersion> sealed;
+    std::optional<base::SecretBytes> document;  // in the clear, where it can't be sealed
+    bool ended;                                 // the write is over, whatever came of it
   };
 
   struct Name {
@@ -83,8 +84,9 @@ class MountStore final : public RecordStore {
   static std::string KeyOf(const Known& known, std::uint64_t number);
   // The mark of the next version: none after the first.
   std::string NewMark();
-  void Written(const VersionPtr& version, const std::string& mark,
-               const base::SecretBytes& document);
+  // `sealed` is the version, nullptr where it can't be sealed.
+  void Written(std::uint64_t number, const std::string& mark,
+               std::shared_ptr<SealedVersion> sealed);
   // Finds out what became of an unsettled append, if there is one: whether it is in storage now.
   absl::StatusOr<bool> Settle(openbao::Storage& storage);
   absl::StatusOr<bool> SettleHeld(openbao::Storage& storage)

@@ -59,7 +59,7 @@ Answer Read(Mount& mount, const Request& request, const FieldData& data) {
     if (version == nullptr) return std::nullopt;
   } else {
     ASSIGN_OR_RETURN(Version found, mount.Find(*request.storage, number));
-    version = std::make_shared<const Version>(std::move(found));
+    version = Share(std::move(found));
   }
   Response response;
   response.data["data"] = version->doc.record.ToJson();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,8 +22,12 @@ struct Version {
   mek::VersionDoc doc;
 };
 
-// The live version, which requests that use it at the same time share. nullptr before the first.
+// A version that several requests may use at the same time.
 using VersionPtr = std::shared_ptr<const Version>;
+
+// Not by make_shared: its memory is given back, and wiped, with the last user, however long a
+// weak_ptr to it lasts.
+inline VersionPtr Share(Version version) { return VersionPtr(new Version(std::move(version))); }
 
 // A document that is stored under `key` and is not a version that counts.
 struct StoredDoc {
@@ -56,9 +61,10 @@ class VersionLog {
 // written.
 class RecordStore : public VersionLog {
  public:
+  // The live version; nullptr before the first.
   virtual absl::StatusOr<VersionPtr> Live(openbao::Storage& storage) = 0;
   // The same, as it is stored, where Live may answer from memory: for what is deleted because
-  // others hold the keys. DATA_LOSS also if it isn't what Live answers.
+  // others hold the keys, and for a move. DATA_LOSS also if it isn't what Live answers.
   virtual absl::StatusOr<std::optional<Version>> StoredLive(openbao::Storage& storage) = 0;
   // How many versions there are; nullopt where only List can tell.
   virtual absl::StatusOr<std::optional<std::size_t>> Count(openbao::Storage&) {

@@ -28,7 +28,7 @@ absl::StatusOr<VersionPtr> SealedVersion::Open() {
   const std::optional<base::SecretBytes> document = sealed_.Open();
   if (!document.has_value()) return VersionPtr();
   ASSIGN_OR_RETURN(Version parsed, ParseVersion(number_, document->view()));
-  auto version = std::make_shared<const Version>(std::move(parsed));
+  VersionPtr version = Share(std::move(parsed));
   absl::MutexLock lock(&mutex_);
   // Another may have been faster.
   if (VersionPtr other = in_use_.lock(); other != nullptr) return other;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -21,7 +22,7 @@ absl::StatusOr<Version> ParseVersion(std::uint64_t number, std::string_view docu
 // of it is in the clear. Thread-safe.
 class SealedVersion {
  public:
-  // `document` is the version's (VersionDoc::Serialize). nullptr where it can't be sealed.
+  // `document` is what is stored of it. nullptr where it can't be sealed.
   static std::shared_ptr<SealedVersion> Seal(const VersionPtr& version, std::string_view document);
 
   // The version; nullptr if memory was damaged since.

@@ -34,10 +34,9 @@ struct ServeConfig {
   base::LogLevel min_log_level = base::LogLevel::kDebug;
   // Threads that wait for requests on the server's one completion queue. A request that finds fewer
   // than `min_pollers` waiting starts one more; one that is done ends its thread if `max_pollers`
-  // wait. With 8 of them, a thread was made and ended for nearly each request of 32 clients, a
-  // tenth of the CPU; so many that stay take 1 MiB.
+  // wait.
   int min_pollers = 4;
-  int max_pollers = 32;
+  int max_pollers = 8;
   // How long calls under way may go on when we leave. The host kills 2 s after it asked us to
   // leave.
   absl::Duration leave_timeout = absl::Seconds(1);

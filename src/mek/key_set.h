@@ -16,7 +16,8 @@ namespace mek {
 
 // One of a record's two key sets: an ordered, never empty list of JWKs with distinct kids, and the
 // JSON text around them. Untouched, it encodes to the very field it was parsed from; an edit adds
-// or takes away whole elements and keeps every other byte. Move-only. Not thread-safe.
+// or takes away whole elements and keeps every other byte. Move-only. Thread-safe as any const
+// object.
 class KeySet {
  public:
   // INVALID_ARGUMENT unless `base64_field` is strict base64 (standard alphabet, padded) of a JSON

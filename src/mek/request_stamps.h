@@ -23,7 +23,7 @@ struct RequestStamp {
 // The requests that were answered last, at most kMaxRequestStamps, as they are stored: one text
 // "7,3,r-1;8,3,r-2;", of each the version, the bytes of the id, and the id; oldest first. It is
 // carried from version to version as it is: an object for each would cost more than all else in a
-// small record. A value type; not thread-safe.
+// small record. A value type; thread-safe as any const object.
 class RequestStamps {
  public:
   RequestStamps() = default;

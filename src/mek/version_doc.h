@@ -20,7 +20,7 @@ namespace mek {
 inline constexpr std::uint64_t kVersionSchema = 1;
 
 // The stored document of one version: the whole record, and how it came to be. A value type that
-// owns all it holds; move-only because of the record.
+// owns all it holds; move-only because of the record. Thread-safe as any const object.
 //
 // {"schema":1,"record":{…},"operation":"…","created_time":"…", then those that are set of "reason",
 // "entity_id", "display_name", "request_id", "previous_kid", "staged_kid", the times and numbers

@@ -179,6 +179,30 @@ def test_no_key_is_left_once_many_readers_are_quiet(server: Server) -> None:
     watch.look("many reads")
 
 
+def test_no_key_is_left_once_many_writers_are_quiet(server: Server) -> None:
+    """Who waits for its turn is left what the one before has made."""
+    mek, watch = Mek(server), Watch(server)
+    mek.import_record(BOOTSTRAPPED)
+    watch.add(BOOTSTRAPPED)
+    done: list[bool] = []
+
+    def write() -> None:
+        writer = Mek(server)
+        for _ in range(10):
+            writer.write("rotate", force=True).ok()
+        done.append(True)
+
+    writers = [threading.Thread(target=write) for _ in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(done) == len(writers), "a writer failed"
+    watch.add(mek.record())
+    assert len(watch.keys) == 162
+    watch.look("many writes")
+
+
 def test_the_search_finds_a_piece_that_is_there(server: Server) -> None:
     """The shortest piece of each form, written into the process by the test."""
     (k, *_) = sorted(memory.keys_in(BOOTSTRAPPED))

@@ -25,6 +25,17 @@ std::string KeptLog::text() {
   return text_;
 }
 
+bool FakeContext::Cancelled() const {
+  absl::MutexLock lock(&mutex_);
+  asked_.insert(std::this_thread::get_id());
+  return cancelled;
+}
+
+bool FakeContext::AskedBy(std::thread::id thread) {
+  absl::MutexLock lock(&mutex_);
+  return asked_.contains(thread);
+}
+
 TestMount::TestMount(std::uint64_t seed)
     : clock_(absl::FromUnixSeconds(1'800'000'000)),
       random_(seed),

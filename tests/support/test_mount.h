@@ -6,11 +6,14 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "base/json.h"
 #include "engine/engine.h"
 #include "sdk/logical/backend.h"
@@ -39,8 +42,15 @@ class FakeSystemView final : public openbao::SystemView {
 
 class FakeContext final : public openbao::Context {
  public:
-  bool Cancelled() const override { return cancelled; }
+  bool Cancelled() const override;
+  // Whether that thread has asked: who waits for the mount's lock does, once it stands in the
+  // queue.
+  bool AskedBy(std::thread::id thread);
   std::atomic<bool> cancelled = false;
+
+ private:
+  mutable absl::Mutex mutex_;
+  mutable std::set<std::thread::id> asked_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Thread-safe as the engine is.

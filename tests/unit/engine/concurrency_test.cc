@@ -12,6 +12,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/text.h"
 #include "engine/engine.h"
 #include "mek/record.h"
 #include "support/status_matchers.h"
@@ -128,18 +129,24 @@ TEST(Concurrency, ReadersSeeWholeRecordsWhileWritersWrite) {
   EXPECT_GT(reads, 0);
 }
 
-// Each begins with the very version that the one before it made, and not with what that reads as.
+// Each begins with what the one before it made, and not with what that reads as.
 TEST(Concurrency, WritersThatWaitMakeWhatTheyWouldMakeOneAfterTheOther) {
+  const std::string kid = "6aa44e80-fb25-11f0-b358-d9f191b7584a";
+  constexpr std::size_t kRefused = 3;
   const std::vector<std::pair<std::string, Json>> writes = {
       {"rotate", Json::object()},
       {"rotate", Json{{"activation", "staged"}, {"reason", "next"}}},
       {"rotate", Json{{"force", true}}},
-      {"activate", Json{{"force", true}}},  // refused: none is staged any more
+      {"activate", Json{{"force", true}}},  // none is staged any more
+      {base::Cat("keys/", kid, "/retire"), Json::object()},
       {"rotate", Json{{"activation", "staged"}}},
+      {base::Cat("keys/", kid, "/restore"), Json::object()},
       {"activate", Json{{"force", true}}},
       {"data/encryption/keys/stored_data",
        Json{{"data", TestMount::RecordOf("good_bootstrapped")}}},
       {"rotate", Json{{"dry_run", true}}},
+      {"rotate", Json::object()},
+      {base::Cat("keys/", kid, "/compromised"), Json::object()},
       {"rotate", Json::object()}};
   const auto write = [&](TestMount& mount, std::size_t i) {
     return mount.Write(writes[i].first, writes[i].second, absl::StrCat("request-", i)).status();
@@ -148,26 +155,33 @@ TEST(Concurrency, WritersThatWaitMakeWhatTheyWouldMakeOneAfterTheOther) {
   std::vector<absl::Status> expected;
   ASSERT_THAT(alone.Put("good_bootstrapped"), IsOk());
   for (std::size_t i = 0; i < writes.size(); ++i) expected.push_back(write(alone, i));
+  // All but one take effect, so that none is refused before it waits.
+  for (std::size_t i = 0; i < writes.size(); ++i) EXPECT_EQ(expected[i].ok(), i != kRefused) << i;
 
   TestMount mount;
   ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
-  // Each request's write is held up until the next request has had the time to begin waiting.
-  constexpr absl::Duration kTime = absl::Milliseconds(15);
-  std::vector<std::thread> threads;
-  std::vector<absl::Status> got(writes.size());
+  // The first request's write is held up until all others stand in the queue, in their order.
   absl::Notification first_writes;
+  absl::Notification all_wait;
   mount.storage().set_plan([&](const FakeStorage::Call& call) {
-    if (call.name == "put") {
-      if (!first_writes.HasBeenNotified()) first_writes.Notify();
-      absl::SleepFor(writes.size() * kTime);
+    if (call.name == "put" && !first_writes.HasBeenNotified()) {
+      first_writes.Notify();
+      all_wait.WaitForNotification();
     }
     return Fault::kNone;
   });
+  std::vector<std::thread> threads;
+  std::vector<absl::Status> got(writes.size());
   for (std::size_t i = 0; i < writes.size(); ++i) {
     threads.emplace_back([&, i] { got[i] = write(mount, i); });
-    if (i == 0) first_writes.WaitForNotification();
-    absl::SleepFor(kTime);
+    if (i == 0) {
+      first_writes.WaitForNotification();
+    } else {
+      while (!mount.context().AskedBy(threads.back().get_id()))
+        absl::SleepFor(absl::Milliseconds(1));
+    }
   }
+  all_wait.Notify();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(got, expected);
   EXPECT_EQ(mount.storage().content(), alone.storage().content());

@@ -11,6 +11,7 @@
 #include "mek/rotation.h"
 #include "support/fake_storage.h"
 #include "support/fakes.h"
+#include "support/faulty.h"
 #include "support/status_matchers.h"
 
 namespace engine {
@@ -40,8 +41,7 @@ base::SecretBytes Document(const std::string& reason) { return *Doc(reason).Seri
 // What is called `reason` as the version after `live`.
 absl::Status Append(MountStore& store, openbao::Storage& storage, std::uint64_t live,
                     const std::string& reason) {
-  return store.Append(storage, std::make_shared<const Version>(Version{live + 1, Doc(reason)}),
-                      Document(reason));
+  return store.Append(storage, Share({live + 1, Doc(reason)}), Document(reason));
 }
 
 // The faults for the next calls, in order.
@@ -248,6 +248,67 @@ TEST_F(MountStoreTest, TheLiveVersionIsRememberedOnceItWasReadOrWritten) {
   ASSERT_THAT(Append(store_, storage_, 1, "two"), IsOk());
   storage_.set_plan([](const FakeStorage::Call&) { return Fault::kErrorBefore; });
   EXPECT_EQ(LiveReason(), "two");
+}
+
+// What a request holds is the live version for as long as it is that, and never longer.
+TEST_F(MountStoreTest, AVersionThatIsHeldIsNotServedOnceAnotherTookItsPlace) {
+  const auto append = [&](std::uint64_t number, const std::string& reason) {
+    VersionPtr version = Share({number, Doc(reason)});
+    EXPECT_THAT(store_.Append(storage_, version, Document(reason)), IsOk());
+    return version;
+  };
+  append(1, "one");
+  EXPECT_EQ(LiveReason(), "one");
+  const VersionPtr two = append(2, "two");
+  EXPECT_EQ(*store_.Live(storage_), two);
+  const VersionPtr three = append(3, "three");
+  EXPECT_EQ(*store_.Live(storage_), three);
+  ASSERT_THAT(store_.Prune(storage_, 2), IsOk());
+  EXPECT_EQ(*store_.Live(storage_), three);
+
+  ASSERT_THAT(store_.Rewrite(storage_, 3, Document("wiped")), IsOk());
+  EXPECT_EQ(LiveReason(), "wiped");
+  const VersionPtr wiped = *store_.Live(storage_);
+  storage_.Set("versions/0000000003", Document("by another").view());
+  EXPECT_EQ(*store_.Live(storage_), wiped);
+  store_.Invalidate();
+  EXPECT_EQ(LiveReason(), "by another");
+  const VersionPtr four = append(4, "four");
+  EXPECT_EQ(*store_.Live(storage_), four);
+  ASSERT_THAT(store_.Prune(storage_, 4), IsOk());
+  EXPECT_EQ(LiveReason(), "by another");
+}
+
+TEST_F(MountStoreTest, AWriteOfUnknownOutcomeIsKeptByNobodyInTheClear) {
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
+  for (const Fault fault : {Fault::kLostBefore, Fault::kLostAfter}) {
+    const std::uint64_t live = (*store_.Live(storage_))->number;
+    VersionPtr version = Share({live + 1, Doc("next")});
+    const std::weak_ptr<const Version> held = version;
+    storage_.set_plan(Next({fault, Fault::kLostBefore}));
+    EXPECT_THAT(store_.Append(storage_, version, Document("next")),
+                StatusIs(absl::StatusCode::kUnavailable, ::testing::_));
+    version.reset();
+    EXPECT_TRUE(held.expired());
+    storage_.set_plan(nullptr);
+    EXPECT_EQ((*store_.Live(storage_))->number, live + 1);
+    EXPECT_EQ(LiveReason(), "next");
+  }
+}
+
+TEST_F(MountStoreTest, WhereNothingCanBeSealedAWriteOfUnknownOutcomeIsSettledAllTheSame) {
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  const VersionPtr two = Share({2, Doc("two")});
+  const base::SecretBytes document = Document("two");
+  const testing_support::Faulty no_cipher("EVP_CIPHER_CTX_new");
+  storage_.set_plan(Next({Fault::kLostBefore, Fault::kLostBefore}));
+  EXPECT_THAT(store_.Append(storage_, two, document),
+              StatusIs(absl::StatusCode::kUnavailable, ::testing::_));
+  EXPECT_EQ(LiveReason(), "two");
+  // And read from storage each time.
+  storage_.Set("versions/0000000002", Document("by another").view());
+  EXPECT_EQ(LiveReason(), "by another");
 }
 
 TEST_F(MountStoreTest, WhereNothingIsRememberedEachReadAsksStorage) {

@@ -4,7 +4,9 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "support/records.h"
 #include "support/status_matchers.h"
@@ -18,7 +20,7 @@ VersionPtr NewVersion(std::uint64_t number) {
   mek::VersionDoc doc{.record =
                           *mek::Record::Parse(testing_support::ReadRecord("good_bootstrapped"))};
   doc.operation = "import";
-  return std::make_shared<const Version>(Version{number, std::move(doc)});
+  return Share({number, std::move(doc)});
 }
 
 std::string Text(const Version& version) {
@@ -55,6 +57,17 @@ TEST(SealedVersion, IsKeptByNobodyAndParsedAnewForTheNext) {
   read.reset();
   EXPECT_TRUE(second.expired());
   EXPECT_EQ(sealed->Document()->view(), text);
+}
+
+TEST(SealedVersion, IsOneForThoseThatOpenItAtOnce) {
+  VersionPtr written = NewVersion(7);
+  const auto sealed = SealedVersion::Seal(written, Text(*written));
+  written.reset();
+  std::vector<VersionPtr> opened(8);
+  std::vector<std::thread> threads;
+  for (VersionPtr& one : opened) threads.emplace_back([&] { one = *sealed->Open(); });
+  for (std::thread& thread : threads) thread.join();
+  for (const VersionPtr& one : opened) EXPECT_EQ(one, opened[0]);
 }
 
 TEST(SealedVersion, SaysWhatIsWrongWithADocumentThatIsNone) {
