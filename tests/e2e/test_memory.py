@@ -8,6 +8,7 @@ import ctypes
 import os
 import pathlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 import time
 from collections.abc import Iterator
 
@@ -155,25 +156,20 @@ def test_no_key_is_left_once_many_readers_are_quiet(server: Server) -> None:
     mek.import_record(BOOTSTRAPPED)
     watch.add(BOOTSTRAPPED)
     rotated = threading.Event()
-    counts: list[int] = []
 
     def read() -> None:
         reader, count = Mek(server), 0
         while not rotated.is_set() or count < 100:
             reader.record()
             count += 1
-        counts.append(count)
 
-    readers = [threading.Thread(target=read) for _ in range(8)]
-    for reader in readers:
-        reader.start()
-    with contextlib.ExitStack() as stack:
+    with ThreadPoolExecutor(8) as clients, contextlib.ExitStack() as stack:
         stack.callback(rotated.set)
+        readers = [clients.submit(read) for _ in range(8)]
         for _ in range(5):
             mek.write("rotate", force=True).ok()
     for reader in readers:
-        reader.join()
-    assert len(counts) == len(readers), "a reader failed"
+        reader.result()  # raises what the reader did
     watch.add(mek.record())
     assert len(watch.keys) == 12
     watch.look("many reads")
@@ -184,20 +180,16 @@ def test_no_key_is_left_once_many_writers_are_quiet(server: Server) -> None:
     mek, watch = Mek(server), Watch(server)
     mek.import_record(BOOTSTRAPPED)
     watch.add(BOOTSTRAPPED)
-    done: list[bool] = []
 
     def write() -> None:
         writer = Mek(server)
         for _ in range(10):
             writer.write("rotate", force=True).ok()
-        done.append(True)
 
-    writers = [threading.Thread(target=write) for _ in range(8)]
+    with ThreadPoolExecutor(8) as clients:
+        writers = [clients.submit(write) for _ in range(8)]
     for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert len(done) == len(writers), "a writer failed"
+        writer.result()  # raises what the writer did
     watch.add(mek.record())
     assert len(watch.keys) == 162
     watch.look("many writes")

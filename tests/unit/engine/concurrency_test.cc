@@ -156,7 +156,7 @@ TEST(Concurrency, WritersThatWaitMakeWhatTheyWouldMakeOneAfterTheOther) {
   ASSERT_THAT(alone.Put("good_bootstrapped"), IsOk());
   for (std::size_t i = 0; i < writes.size(); ++i) expected.push_back(write(alone, i));
   // All but one take effect, so that none is refused before it waits.
-  for (std::size_t i = 0; i < writes.size(); ++i) EXPECT_EQ(expected[i].ok(), i != kRefused) << i;
+  for (std::size_t i = 0; i < writes.size(); ++i) ASSERT_EQ(expected[i].ok(), i != kRefused) << i;
 
   TestMount mount;
   ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());

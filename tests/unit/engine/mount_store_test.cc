@@ -38,10 +38,14 @@ mek::VersionDoc Doc(const std::string& reason) {
 
 base::SecretBytes Document(const std::string& reason) { return *Doc(reason).Serialize(); }
 
+absl::Status Append(MountStore& store, openbao::Storage& storage, const VersionPtr& version) {
+  return store.Append(storage, version, *version->doc.Serialize());
+}
+
 // What is called `reason` as the version after `live`.
 absl::Status Append(MountStore& store, openbao::Storage& storage, std::uint64_t live,
                     const std::string& reason) {
-  return store.Append(storage, Share({live + 1, Doc(reason)}), Document(reason));
+  return Append(store, storage, Share({live + 1, Doc(reason)}));
 }
 
 // The faults for the next calls, in order.
@@ -254,7 +258,7 @@ TEST_F(MountStoreTest, TheLiveVersionIsRememberedOnceItWasReadOrWritten) {
 TEST_F(MountStoreTest, AVersionThatIsHeldIsNotServedOnceAnotherTookItsPlace) {
   const auto append = [&](std::uint64_t number, const std::string& reason) {
     VersionPtr version = Share({number, Doc(reason)});
-    EXPECT_THAT(store_.Append(storage_, version, Document(reason)), IsOk());
+    EXPECT_THAT(Append(store_, storage_, version), IsOk());
     return version;
   };
   append(1, "one");
@@ -286,7 +290,7 @@ TEST_F(MountStoreTest, AWriteOfUnknownOutcomeIsKeptByNobodyInTheClear) {
     VersionPtr version = Share({live + 1, Doc("next")});
     const std::weak_ptr<const Version> held = version;
     storage_.set_plan(Next({fault, Fault::kLostBefore}));
-    EXPECT_THAT(store_.Append(storage_, version, Document("next")),
+    EXPECT_THAT(Append(store_, storage_, version),
                 StatusIs(absl::StatusCode::kUnavailable, ::testing::_));
     version.reset();
     EXPECT_TRUE(held.expired());
@@ -294,6 +298,29 @@ TEST_F(MountStoreTest, AWriteOfUnknownOutcomeIsKeptByNobodyInTheClear) {
     EXPECT_EQ((*store_.Live(storage_))->number, live + 1);
     EXPECT_EQ(LiveReason(), "next");
   }
+}
+
+TEST_F(MountStoreTest, AWriteOfUnknownOutcomeThatWasDamagedInMemoryIsNotGuessed) {
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
+  storage_.set_plan(Next({Fault::kLostBefore, Fault::kLostBefore}));
+  EXPECT_THAT(Append(store_, storage_, 1, "two"),
+              StatusIs(absl::StatusCode::kUnavailable, ::testing::_));
+  storage_.set_plan(nullptr);
+  const auto before = storage_.content();
+  {
+    const testing_support::Faulty damaged("EVP_DecryptUpdate");
+    EXPECT_THAT(store_.Live(storage_),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("reload the plugin")));
+  }
+  EXPECT_EQ(storage_.content(), before);
+}
+
+TEST_F(MountStoreTest, WhatWasDamagedInMemoryIsReadFromStorage) {
+  ASSERT_THAT(Append(store_, storage_, 0, "one"), IsOk());
+  EXPECT_EQ(LiveReason(), "one");
+  const testing_support::Faulty damaged("EVP_DecryptUpdate");
+  EXPECT_EQ(LiveReason(), "one");
+  EXPECT_EQ(storage_.calls().back().name, "get");
 }
 
 TEST_F(MountStoreTest, WhereNothingCanBeSealedAWriteOfUnknownOutcomeIsSettledAllTheSame) {

@@ -14,8 +14,6 @@
 namespace engine {
 namespace {
 
-using ::testing_support::IsOk;
-
 VersionPtr NewVersion(std::uint64_t number) {
   mek::VersionDoc doc{.record =
                           *mek::Record::Parse(testing_support::ReadRecord("good_bootstrapped"))};
