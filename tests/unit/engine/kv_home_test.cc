@@ -217,6 +217,24 @@ TEST_F(KvHome, AFreshRecordIsMadeInAnEmptySecret) {
   ExpectVerifies();
 }
 
+// Under a running process, which has the live version whole in memory.
+TEST_F(KvHome, ALiveVersionThatWasChangedInStorageIsNotMoved) {
+  server_.DeleteAll();
+  ASSERT_THAT(mount_.Write("init"), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  FakeStorage& storage = mount_.storage();
+  const std::vector<std::string> versions = Entries("versions/");
+  ASSERT_THAT(versions, SizeIs(2));
+  storage.Set(versions[1], storage.content().at(versions[0]));
+  EXPECT_THAT(SetHome(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("changed in storage")));
+  EXPECT_EQ(server_.current(), 0u);
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+  // As verify says: a rotation makes a version that is whole.
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_EQ(server_.current(), 1u);
+}
+
 // A rotation that meets one fault at the write, and is sent again by the host with the same id,
 // rotates exactly once.
 TEST_F(KvHome, NoFaultOfTheWriteRotatesTwice) {
