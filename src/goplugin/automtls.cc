@@ -55,6 +55,14 @@ absl::StatusOr<std::string> Der(X509* certificate) {
   return der;
 }
 
+absl::StatusOr<std::string> Pem(X509* certificate) {
+  const BioPtr pem(BIO_new(BIO_s_mem()));
+  if (PEM_write_bio_X509(pem.get(), certificate) != 1) {
+    return absl::InternalError("a certificate can't be written as PEM");
+  }
+  return std::string(Content(pem.get()));
+}
+
 bool AddExtension(X509* certificate, int nid, const char* value) {
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
@@ -70,6 +78,20 @@ bool SetSerial(X509* certificate) {
          BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(certificate)) != nullptr;
 }
 
+// X509_set_pubkey would encode the key and decode it again, and OpenSSL 3.0 decodes slowly.
+bool SetPublicKey(X509* certificate, EVP_PKEY* key) {
+  unsigned char* point = nullptr;
+  const std::size_t size = EVP_PKEY_get1_encoded_public_key(key, &point);
+  if (size == 0) return false;
+  if (X509_PUBKEY_set0_param(
+          X509_get_X509_PUBKEY(certificate), OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT,
+          OBJ_nid2obj(NID_X9_62_prime256v1), point, static_cast<int>(size)) == 1) {
+    return true;
+  }
+  OPENSSL_free(point);
+  return false;
+}
+
 bool FillAndSign(X509* certificate, EVP_PKEY* key, absl::Time now) {
   X509_NAME* name = X509_get_subject_name(certificate);
   return X509_set_version(certificate, X509_VERSION_3) == 1 && SetSerial(certificate) &&
@@ -81,14 +103,14 @@ bool FillAndSign(X509* certificate, EVP_PKEY* key, absl::Time now) {
              nullptr &&
          ASN1_TIME_set(X509_getm_notAfter(certificate), absl::ToTimeT(now + kValidity)) !=
              nullptr &&
-         X509_set_pubkey(certificate, key) == 1 &&
+         SetPublicKey(certificate, key) &&
          AddExtension(certificate, NID_basic_constraints, "critical,CA:TRUE") &&
          AddExtension(certificate, NID_key_usage,
                       "critical,digitalSignature,keyEncipherment,keyAgreement,keyCertSign") &&
          AddExtension(certificate, NID_ext_key_usage, "clientAuth,serverAuth") &&
          AddExtension(certificate, NID_subject_key_identifier, "hash") &&
          AddExtension(certificate, NID_subject_alt_name, "DNS:localhost") &&
-         X509_sign(certificate, key, EVP_sha512()) > 0;
+         X509_sign(certificate, key, EVP_sha256()) > 0;
 }
 
 // The one certificate in a PEM text.
@@ -108,20 +130,17 @@ absl::StatusOr<CertificatePtr> ParseCertificate(std::string_view pem) {
 }
 
 // Accepts the one certificate and no other, after TLS has checked that the peer has its key. It
-// replaces the check of the peer's name, which is localhost for everyone.
+// replaces the check of the peer's name, which is localhost for everyone. Compared is the text,
+// which gRPC has from PEM_write_bio_X509 too: reading a certificate decodes its key once more.
 class OnlyThisPeer final : public grpc::experimental::ExternalCertificateVerifier {
  public:
-  explicit OnlyThisPeer(std::string certificate_der)
-      : certificate_der_(std::move(certificate_der)) {}
+  explicit OnlyThisPeer(std::string certificate_pem)
+      : certificate_pem_(std::move(certificate_pem)) {}
 
   bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request,
               std::function<void(grpc::Status)> /*callback*/, grpc::Status* sync_status) override {
-    const grpc::string_ref shown = request->peer_cert();
-    const absl::StatusOr<CertificatePtr> peer = ParseCertificate({shown.data(), shown.size()});
-    const absl::StatusOr<std::string> der =
-        peer.ok() ? Der(peer->get()) : absl::StatusOr<std::string>(peer.status());
     *sync_status =
-        der.ok() && *der == certificate_der_
+        request->peer_cert() == certificate_pem_
             ? grpc::Status::OK
             : grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "not the peer's certificate");
     return true;
@@ -129,28 +148,26 @@ class OnlyThisPeer final : public grpc::experimental::ExternalCertificateVerifie
   void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest* /*request*/) override {}
 
  private:
-  const std::string certificate_der_;
+  const std::string certificate_pem_;
 };
 
 }  // namespace
 
 absl::StatusOr<Identity> MakeIdentity(absl::Time now) {
-  const KeyPtr key(EVP_EC_gen("P-521"));
+  const KeyPtr key(EVP_EC_gen("P-256"));
   const CertificatePtr certificate(X509_new());
   if (key == nullptr || certificate == nullptr || !FillAndSign(certificate.get(), key.get(), now)) {
     return absl::InternalError("no certificate could be made for mutual TLS");
   }
   Identity identity;
   ASSIGN_OR_RETURN(identity.certificate_der, Der(certificate.get()));
-  const BioPtr certificate_pem(BIO_new(BIO_s_mem()));
+  ASSIGN_OR_RETURN(identity.certificate_pem, Pem(certificate.get()));
   // This kind of buffer is wiped when it grows and when it is freed.
   const BioPtr key_pem(BIO_new(BIO_s_secmem()));
-  if (PEM_write_bio_X509(certificate_pem.get(), certificate.get()) != 1 ||
-      PEM_write_bio_PrivateKey_traditional(key_pem.get(), key.get(), nullptr, nullptr, 0, nullptr,
+  if (PEM_write_bio_PrivateKey_traditional(key_pem.get(), key.get(), nullptr, nullptr, 0, nullptr,
                                            nullptr) != 1) {
-    return absl::InternalError("the certificate for mutual TLS could not be written as PEM");
+    return absl::InternalError("the key for mutual TLS could not be written as PEM");
   }
-  identity.certificate_pem = Content(certificate_pem.get());
   identity.private_key_pem = base::SecretBytes(Content(key_pem.get()));
   return identity;
 }
@@ -158,7 +175,7 @@ absl::StatusOr<Identity> MakeIdentity(absl::Time now) {
 absl::StatusOr<MutualTls> MakeMutualTls(Identity identity, std::string_view peer_certificate_pem) {
   namespace tls = grpc::experimental;
   ASSIGN_OR_RETURN(const CertificatePtr peer, ParseCertificate(peer_certificate_pem));
-  ASSIGN_OR_RETURN(const std::string peer_der, Der(peer.get()));
+  ASSIGN_OR_RETURN(const std::string peer_pem, Pem(peer.get()));
 
   std::vector<tls::IdentityKeyCertPair> pairs(1);
   pairs[0].private_key = identity.private_key_pem.view();
@@ -166,7 +183,7 @@ absl::StatusOr<MutualTls> MakeMutualTls(Identity identity, std::string_view peer
   const auto provider = std::make_shared<tls::StaticDataCertificateProvider>(
       std::string(peer_certificate_pem), pairs);
   OPENSSL_cleanse(pairs[0].private_key.data(), pairs[0].private_key.size());
-  const auto verifier = tls::ExternalCertificateVerifier::Create<OnlyThisPeer>(peer_der);
+  const auto verifier = tls::ExternalCertificateVerifier::Create<OnlyThisPeer>(peer_pem);
 
   tls::TlsServerCredentialsOptions server(provider);
   server.watch_root_certs();

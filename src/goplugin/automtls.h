@@ -22,9 +22,9 @@ struct Identity {
   base::SecretBytes private_key_pem;
 };
 
-// A new ECDSA P-521 key and a self-signed certificate for it, as go-plugin makes them: for
-// localhost, for both ends of a connection, its own authority, valid from 30 s before `now` for 30
-// years.
+// A new ECDSA P-256 key and a self-signed certificate for it, otherwise as go-plugin makes them
+// (P-521: see src/adr/0012-p256-identity.md): for localhost, for both ends of a connection, its own
+// authority, valid from 30 s before `now` for 30 years.
 absl::StatusOr<Identity> MakeIdentity(absl::Time now);
 
 // The credentials for both directions: we serve the host, and dial its servers.

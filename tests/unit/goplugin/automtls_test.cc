@@ -52,12 +52,12 @@ TEST_F(MakeIdentityTest, CertificateIsForLocalhostAndSignsItself) {
   EXPECT_EQ(X509_verify(certificate, X509_get0_pubkey(certificate)), 1);
 }
 
-TEST_F(MakeIdentityTest, KeyIsEcdsaP521) {
+TEST_F(MakeIdentityTest, KeyIsEcdsaP256) {
   char group[100] = {};
   ASSERT_EQ(
       EVP_PKEY_get_group_name(X509_get0_pubkey(certificate_.get()), group, sizeof group, nullptr),
       1);
-  EXPECT_STREQ(group, "secp521r1");
+  EXPECT_STREQ(group, "prime256v1");
 }
 
 TEST_F(MakeIdentityTest, CertificateIsAnAuthorityForBothEndsOfAConnection) {
