@@ -61,8 +61,9 @@ absl::Status LockMemoryIfAsked(const Environment& environment) {
 }
 
 void GiveLargeBlocksBack() {
-  // Once set, the limit no longer grows with the blocks that are freed.
+  // Once set, the limits no longer grow with the blocks that are freed.
   mallopt(M_MMAP_THRESHOLD, kLargeBlock);
+  mallopt(M_TRIM_THRESHOLD, kLargeBlock);
 }
 
 void LookForNoDeadlocks() { absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore); }

@@ -21,8 +21,10 @@ absl::Status ForbidDumps();
 // fail.
 absl::Status LockMemoryIfAsked(const Environment& environment);
 
-// A block of 1 MiB or more goes back to the system when it is freed. Otherwise glibc, once such
-// blocks have come and gone, keeps them: after some requests of 31 MiB half a gigabyte, for good.
+// A block of 1 MiB or more goes back to the system when it is freed, and so does as much at the top
+// of a heap. Otherwise glibc, once such blocks have come and gone, keeps them: after some requests
+// of 31 MiB half a gigabyte, for good. Less than 1 MiB is kept: given back (glibc does from 128 KiB
+// on), it is wanted again by the next request of some hundred KiB, page by page.
 void GiveLargeBlocksBack();
 
 // Debian builds Abseil as for debugging: each mutex looks for deadlocks whenever it is locked,

@@ -151,6 +151,14 @@ const Jwk* KeySet::Lookup::Find(std::string_view kid) {
     return &keys_[i];
   }
   if (places_.empty()) {
+    // One key that this set lacks, or has elsewhere, is what tells most versions apart.
+    constexpr int kScans = 2;
+    if (scans_++ < kScans) {
+      const auto at = std::ranges::find(keys_, kid, &Jwk::kid);
+      if (at == keys_.end()) return nullptr;
+      next_ = static_cast<std::size_t>(at - keys_.begin()) + 1;
+      return &*at;
+    }
     places_.reserve(keys_.size());
     for (std::size_t i = 0; i < keys_.size(); ++i) places_.emplace(keys_[i].kid(), i);
   }
@@ -205,6 +213,23 @@ void KeySet::Remove(std::string_view kid) {
   keys_.erase(keys_.begin() + index);
   gaps_.erase(gaps_.begin() + index);
   if (index == 0 && !gaps_.empty()) gaps_.front().clear();
+}
+
+bool KeySet::HasTextOf(const KeySet& other) const {
+  return prefix_ == other.prefix_ && suffix_ == other.suffix_ && gaps_ == other.gaps_ &&
+         std::ranges::equal(keys_, other.keys_, [](const Jwk& one, const Jwk& two) {
+           return one.Shares(two) || one.json() == two.json();
+         });
+}
+
+bool KeySet::HasKidsOf(const KeySet& other) const {
+  return std::ranges::equal(keys_, other.keys_, {}, &Jwk::kid, &Jwk::kid);
+}
+
+KeySet KeySet::CloneAsPrivate() const {
+  KeySet copy = Clone();
+  copy.set_ = Set::kPrivateJwks;
+  return copy;
 }
 
 KeySet KeySet::Clone() const {

@@ -35,6 +35,10 @@ class KeySet {
   // Valid until the set is changed. nullptr if there is no such kid.
   const Jwk* Find(std::string_view kid) const;
   class Lookup;
+  // Whether json() is the same.
+  bool HasTextOf(const KeySet& other) const;
+  // Whether the other holds the same kids in the same order.
+  bool HasKidsOf(const KeySet& other) const;
   std::vector<std::string> Kids() const;
 
   // Precondition of both: no key here has that kid.
@@ -47,6 +51,8 @@ class KeySet {
   void Remove(std::string_view kid);
 
   KeySet Clone() const;
+  // The same keys and text as private_jwks, of which less is asked than of keys.
+  KeySet CloneAsPrivate() const;
 
  private:
   class Builder;
@@ -81,6 +87,7 @@ class KeySet::Lookup {
  private:
   const std::vector<Jwk>& keys_;
   std::size_t next_ = 0;  // after the last one that was found
+  int scans_ = 0;         // that went through all keys
   std::unordered_map<std::string_view, std::size_t> places_;
 };
 

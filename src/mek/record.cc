@@ -72,6 +72,24 @@ base::SecretBytes ReplacePayloadKid(std::string_view mapping, std::string_view k
   return out;
 }
 
+// Both sets as the fields hold them; where they are the same text, it is made once.
+class EncodedSets {
+ public:
+  explicit EncodedSets(const Record& record) : keys_(record.set(Set::kKeys).Encode()) {
+    const KeySet& private_jwks = record.set(Set::kPrivateJwks);
+    if (!private_jwks.HasTextOf(record.set(Set::kKeys))) private_jwks_ = private_jwks.Encode();
+  }
+
+  std::string_view keys() const { return keys_.view(); }
+  std::string_view private_jwks() const {
+    return private_jwks_.has_value() ? private_jwks_->view() : keys_.view();
+  }
+
+ private:
+  base::SecretBytes keys_;
+  std::optional<base::SecretBytes> private_jwks_;
+};
+
 absl::Status CheckUnique(const KeySet& set) {
   absl::flat_hash_set<absl::string_view> kids;
   for (const Jwk& jwk : set.keys()) {
@@ -153,8 +171,11 @@ absl::StatusOr<Record> Record::FromSource(const Source& source, base::Json other
   const std::string_view current_kid = source.Text(kCurrentKid);
   if (!IsValidKid(current_kid)) return Refuse(Cat("current_kid must be ", kKidRule));
   ASSIGN_OR_RETURN(KeySet keys, KeySet::Parse(Set::kKeys, source.Text(kKeys)));
+  // The same text is read once: that is how the runbook leaves a record.
   ASSIGN_OR_RETURN(KeySet private_jwks,
-                   KeySet::Parse(Set::kPrivateJwks, source.Text(kPrivateJwks)));
+                   source.Text(kPrivateJwks) == source.Text(kKeys)
+                       ? keys.CloneAsPrivate()
+                       : KeySet::Parse(Set::kPrivateJwks, source.Text(kPrivateJwks)));
   if (!FitsNested(others, kMaxDepth)) {
     return Refuse(Cat("a field beside the four is nested deeper than ", kMaxDepth,
                       " levels, or has or is one of more than ", base::kMaxJsonMembers,
@@ -184,7 +205,7 @@ absl::StatusOr<Record> Record::Make(Jwk key, Jwk private_key) {
 absl::StatusOr<Record> Record::With(KeySet keys, KeySet private_jwks,
                                     std::string_view current_kid) const {
   RETURN_IF_ERROR(CheckUnique(keys));
-  RETURN_IF_ERROR(CheckUnique(private_jwks));
+  if (!private_jwks.HasKidsOf(keys)) RETURN_IF_ERROR(CheckUnique(private_jwks));
   Record record(fields_, std::move(keys), std::move(private_jwks), std::string(current_kid),
                 current_kid == current_kid_ ? jwe_mapping_.Clone()
                                             : ReplacePayloadKid(jwe_mapping_.view(), current_kid));
@@ -222,14 +243,16 @@ base::Json Record::ToJson() const {
   const auto put = [&](std::string_view field, std::string_view text) {
     fields[base::JsonString(field)] = base::JsonText(text);
   };
-  put(kKeys, keys_.Encode().view());
+  const EncodedSets sets(*this);
+  put(kKeys, sets.keys());
   put(kCurrentKid, current_kid_);
   put(kJweMapping, jwe_mapping_.view());
-  put(kPrivateJwks, private_jwks_.Encode().view());
+  put(kPrivateJwks, sets.private_jwks());
   return fields;
 }
 
 absl::StatusOr<base::SecretBytes> Record::ToText() const {
+  const EncodedSets sets(*this);
   base::SecretBytes out("{");
   for (const auto& [name, value] : fields_.items()) {
     ASSIGN_OR_RETURN(const base::SecretBytes quoted, base::DumpJson(base::JsonText(name)));
@@ -238,9 +261,8 @@ absl::StatusOr<base::SecretBytes> Record::ToText() const {
     out.Append(":");
     if (name == kKeys || name == kPrivateJwks) {
       // Base64 stands in a JSON string as it is.
-      const KeySet& set = name == kKeys ? keys_ : private_jwks_;
       out.Append("\"");
-      out.Append(set.Encode().view());
+      out.Append(name == kKeys ? sets.keys() : sets.private_jwks());
       out.Append("\"");
     } else {
       ASSIGN_OR_RETURN(const base::SecretBytes text,
@@ -265,12 +287,24 @@ bool Record::mirrored() const {
 
 std::optional<absl::Time> Record::LatestKidTime() const {
   std::optional<absl::Time> latest;
-  for (const Set each : kSets) {
-    for (const Jwk& jwk : set(each).keys()) {
-      latest = std::max(latest, UuidV1Time(jwk.kid()));
-    }
-  }
+  const auto look_at = [&](const KeySet& set) {
+    for (const Jwk& jwk : set.keys()) latest = std::max(latest, UuidV1Time(jwk.kid()));
+  };
+  look_at(keys_);
+  if (!private_jwks_.HasKidsOf(keys_)) look_at(private_jwks_);
   return latest;
+}
+
+bool Record::HasKey(const base::SecretBytes& key) const {
+  const auto has = [&](const Jwk& jwk) { return jwk.key() == key; };
+  if (std::ranges::any_of(keys_.keys(), has)) return true;
+  const std::vector<Jwk>& twins = keys_.keys();
+  std::size_t i = 0;
+  return std::ranges::any_of(private_jwks_.keys(), [&](const Jwk& jwk) {
+    const bool seen = i < twins.size() && twins[i].Shares(jwk);
+    ++i;
+    return !seen && has(jwk);
+  });
 }
 
 bool Record::HasKid(std::string_view kid) const {

@@ -59,6 +59,8 @@ class Record {
   bool mirrored() const;
   // The latest time in any kid of either set that is a UUIDv1.
   std::optional<absl::Time> LatestKidTime() const;
+  // Whether either set has this key material under any kid. In constant time for each key.
+  bool HasKey(const base::SecretBytes& key) const;
   // What is valid here but hurts a reader, for an operator: what, and what to do. No values.
   std::vector<std::string> Warnings(absl::Time now) const;
 

@@ -33,13 +33,6 @@ bool IsOneByteRepeated(const base::SecretBytes& bytes) {
   return bytes.view().find_first_not_of(bytes.view().front()) == std::string_view::npos;
 }
 
-bool HoldsKey(const Record& record, const base::SecretBytes& k) {
-  return std::ranges::any_of(kSets, [&](Set set) {
-    return std::ranges::any_of(record.set(set).keys(),
-                               [&](const Jwk& jwk) { return jwk.key() == k; });
-  });
-}
-
 absl::Status CheckNew(const NewKey& key) {
   if (!IsValidKid(key.kid) || key.keys_k.size() != kKeySize || key.private_k.size() != kKeySize) {
     return absl::InternalError("a new key is not of the expected form; nothing was changed");
@@ -91,7 +84,7 @@ absl::StatusOr<NewKey> GenerateKey(const Record* live, std::optional<absl::Time>
   for (base::SecretBytes* k : {&keys_k, &private_k}) {
     RETURN_IF_ERROR(random.Fill(k->mutable_span()));
     if (IsOneByteRepeated(*k)) return RandomFault("gave the same byte only");
-    if (live != nullptr && HoldsKey(*live, *k)) return RandomFault("repeated an existing key");
+    if (live != nullptr && live->HasKey(*k)) return RandomFault("repeated an existing key");
   }
   if (keys_k == private_k) return RandomFault("repeated itself");
 

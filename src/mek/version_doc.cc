@@ -144,7 +144,8 @@ absl::StatusOr<std::vector<std::uint64_t>> ReadNumbers(std::string_view what,
 
 }  // namespace
 
-absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_view json) {
+absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_view json,
+                                             Intact intact) {
   RawPart fields{.name = "record", .text = ""};
   ASSIGN_OR_RETURN(
       const base::Json document,
@@ -155,7 +156,7 @@ absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_
            "available_time", "rotated_time", "rotated_version", "scheduled_time", "rolled_back_to",
            "compromised",    "destroyed",    "added",           kDeletedVersions, kAnswered,
            kRequests},
-          json, &fields));
+          json, &fields, intact));
   if (fields.text.empty()) return Damaged(what, "record is missing");
   absl::StatusOr<Record> record = Record::ParseText(fields.text);
   if (!record.ok()) return Damaged(what, Cat("its record: ", record.status().message()));

@@ -132,6 +132,44 @@ TEST(KeySet, LookupFindsInAnyOrder) {
   EXPECT_FALSE(lookup.Contains("kid-50"));
 }
 
+TEST(KeySet, LookupMissesWhatIsNotThereHoweverOften) {
+  KeySet set = KeySet::Make(Set::kKeys, MakeJwk("kid-0", 0));
+  for (int i = 1; i < 20; ++i) set.Append(MakeJwk(Cat("kid-", i), i));
+  KeySet::Lookup lookup(set);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(lookup.Find(Cat("other-", i)), nullptr) << i;
+    EXPECT_EQ(lookup.Find(Cat("kid-", i)), &set.keys()[static_cast<std::size_t>(i)]) << i;
+    EXPECT_EQ(lookup.Find(Cat("kid-", 19 - i)), &set.keys()[static_cast<std::size_t>(19 - i)]) << i;
+  }
+}
+
+TEST(KeySet, KnowsWhetherAnotherHasItsTextAndItsKids) {
+  const KeySet set = *Parse(Pretty());
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    const std::string text = absl::StrReplaceAll(Pretty(), {{from, to}});
+    EXPECT_NE(text, Pretty());
+    return *Parse(text);
+  };
+  EXPECT_TRUE(set.HasTextOf(set));
+  EXPECT_TRUE(set.HasTextOf(*KeySet::Parse(Set::kPrivateJwks, Base64(Pretty()))));
+  EXPECT_TRUE(set.HasKidsOf(set));
+  EXPECT_FALSE(set.HasTextOf(changed("1.0e2", "100")));
+  EXPECT_FALSE(set.HasTextOf(changed(",\n    ", ", ")));
+  EXPECT_FALSE(set.HasTextOf(changed("}\n", "}")));
+  EXPECT_FALSE(set.HasTextOf(changed(J("b", 2), J("b", 3))));
+  EXPECT_TRUE(set.HasKidsOf(changed(J("b", 2), J("b", 3))));
+  EXPECT_FALSE(set.HasKidsOf(changed(J("b", 2), J("c", 2))));
+  KeySet edited = set.Clone();
+  edited.MoveToFront("b");
+  EXPECT_FALSE(set.HasKidsOf(edited));
+  EXPECT_FALSE(set.HasTextOf(edited));
+  edited.MoveToFront("a");
+  EXPECT_TRUE(set.HasTextOf(edited));
+  edited.Append(MakeJwk("c", 3));
+  EXPECT_FALSE(set.HasKidsOf(edited));
+  EXPECT_FALSE(set.HasTextOf(edited));
+}
+
 TEST(KeySet, RefusesWhatIsNoKeySet) {
   const struct {
     std::string field;

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "absl/strings/str_replace.h"
 #include "mek/kid.h"
 #include "support/status_matchers.h"
 #include "unit/mek/samples.h"
@@ -239,6 +240,46 @@ TEST(Record, KnowsWhetherItIsMirrored) {
   EXPECT_FALSE(MakeRecord({{"a", 1}}, {{"a", 1}, {"b", 2}}).mirrored());
   EXPECT_FALSE(MakeRecord({{"a", 1}, {"b", 2}}, {{"a", 1}, {"c", 2}}).mirrored());
   EXPECT_FALSE(MakeRecord({{"a", 1}, {"b", 2}}, {{"a", 1}, {"b", 3}}).mirrored());
+}
+
+TEST(Record, OfOneTextTwiceHoldsItsKeysOnceAndIsEditedAsAnyOther) {
+  const Record record = *Record::Parse(RecordData("rotated_by_runbook"));
+  const KeySet& keys = record.set(Set::kKeys);
+  const KeySet& private_jwks = record.set(Set::kPrivateJwks);
+  EXPECT_EQ(keys.set(), Set::kKeys);
+  EXPECT_EQ(private_jwks.set(), Set::kPrivateJwks);
+  ASSERT_GT(keys.keys().size(), 1u);
+  for (std::size_t i = 0; i < keys.keys().size(); ++i) {
+    EXPECT_TRUE(private_jwks.keys()[i].Shares(keys.keys()[i])) << i;
+  }
+
+  const std::string oldest = keys.Kids().back();
+  KeySet fewer = private_jwks.Clone();
+  fewer.Remove(oldest);
+  const Record edited = *record.With(keys.Clone(), fewer.Clone(), record.current_kid());
+  EXPECT_EQ(edited.ToJson()["keys"], record.ToJson()["keys"]);
+  EXPECT_EQ(edited.ToJson()["private_jwks"], base::JsonText(fewer.Encode().view()));
+  EXPECT_NE(edited.ToJson()["private_jwks"], record.ToJson()["private_jwks"]);
+  EXPECT_EQ(edited.ToText()->view(), Dump(edited));
+}
+
+// A set that passes as private_jwks but not as keys is refused though it stands in both places.
+TEST(Record, OfOneTextTwiceMustBeGoodAsKeys) {
+  const std::string set = Base64(absl::StrReplaceAll(Jwks({{"a", 1}}), {{R"("use":"enc",)", ""}}));
+  ASSERT_THAT(KeySet::Parse(Set::kPrivateJwks, set), IsOk());
+  base::Json fields = MakeRecord({{"a", 1}}, {{"a", 1}}).ToJson();
+  fields["keys"] = fields["private_jwks"] = base::JsonText(set);
+  EXPECT_THAT(Record::Parse(fields), StatusIs(absl::StatusCode::kInvalidArgument,
+                                              HasSubstr("keys[0] (kid a): use is missing")));
+}
+
+TEST(Record, KnowsTheKeysOfBothSets) {
+  const Record record = MakeRecord({{"a", 1}, {"b", 2}}, {{"a", 1}, {"b", 3}, {"c", 4}});
+  for (const int seed : {1, 2, 3, 4}) EXPECT_TRUE(record.HasKey(K(seed))) << seed;
+  EXPECT_FALSE(record.HasKey(K(5)));
+  const Record mirrored = *Record::Parse(RecordData("rotated_by_runbook"));
+  for (const Jwk& jwk : mirrored.set(Set::kKeys).keys()) EXPECT_TRUE(mirrored.HasKey(jwk.key()));
+  EXPECT_FALSE(mirrored.HasKey(K(5)));
 }
 
 TEST(Record, KnowsTheLatestKidTimeOfBothSets) {
