@@ -54,6 +54,10 @@ constexpr absl::Duration kLeastReaderTimeout = absl::Minutes(10);
 constexpr std::uint64_t kLeastVersions = 2;
 constexpr std::uint64_t kMostVersions = 10'000;
 
+bool IsPossible(std::uint64_t max_versions) {
+  return max_versions >= kLeastVersions && max_versions <= kMostVersions;
+}
+
 absl::StatusOr<bool> ReadBool(const base::Json& document, std::string_view name) {
   const auto at = document.find(base::JsonString(name));
   if (at == document.end() || !at->is_boolean()) {
@@ -118,6 +122,10 @@ absl::StatusOr<Config> Parse(std::string_view text) {
   }
   if (has(kMaxVersions)) {
     ASSIGN_OR_RETURN(config.max_versions, mek::ReadNumber("config", document, kMaxVersions));
+    // 0 would have all but the live version pruned.
+    if (!IsPossible(config.max_versions)) {
+      return mek::Damaged("config", "max_versions is out of range");
+    }
   }
   if (has(kPrivateJwksSetting)) {
     ASSIGN_OR_RETURN(const std::string name,
@@ -194,7 +202,7 @@ bool IsValidConsumer(std::string_view name) {
 }
 
 absl::Status Config::Check(absl::Time now) const {
-  if (max_versions < kLeastVersions || max_versions > kMostVersions) {
+  if (!IsPossible(max_versions)) {
     return Refuse(base::Cat("max_versions: expected ", kLeastVersions, " to ", kMostVersions));
   }
   if (required_acks.size() > kMaxConsumers ||

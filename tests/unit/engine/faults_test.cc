@@ -434,6 +434,47 @@ TEST(Faults, ANewerSchemaIsRefusedAndLeftUntouched) {
   EXPECT_EQ(mount.storage().content().at("versions/0000000004"), newer);
 }
 
+TEST(Faults, SettingsThatNoPluginWroteAreRefusedAndPruneNothing) {
+  TestMount mount;
+  Prepare(mount);
+  ASSERT_THAT(mount.Write("config", Json{{"max_versions", 2}}), IsOk());
+  const std::string good = mount.storage().content().at("config");
+  const auto stored = [&](const char* name, const Json& value) {
+    Json body = *base::ParseJson(good);
+    body.erase("schema");
+    body.erase("sha256");
+    EXPECT_TRUE(body.contains(name)) << name;
+    body[name] = value;
+    return std::string(mek::WriteDocument(1, body)->view());
+  };
+  EXPECT_EQ(stored("max_versions", 2), good);
+  const struct {
+    const char* name;
+    Json value;
+    const char* why;
+  } kCases[] = {
+      {"max_versions", 0, "max_versions is out of range"},
+      {"max_versions", 1, "max_versions is out of range"},
+      {"max_versions", 10'001, "max_versions is out of range"},
+      {"max_versions", "2", "max_versions is missing or not a whole number"},
+      {"activation", "soon", "activation has no known value"},
+      {"private_jwks", "none", "private_jwks has no known value"},
+      {"required_acks", "nvcf-api", "required_acks is not an array"},
+      {"required_acks", Json::array({"a b"}), "required_acks holds what is no consumer's name"},
+      {"activate_early", 1, "activate_early is neither true nor false"},
+      {"rotation_schedule", "daily", "rotation_schedule is no schedule"},
+      {"grace_period_seconds", -1, "grace_period_seconds is missing or not a whole number"},
+  };
+  for (const auto& [name, value, why] : kCases) {
+    mount.storage().Set("config", stored(name, value));
+    mount.Restart();
+    const auto content = mount.storage().content();
+    EXPECT_THAT(mount.Tick(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(why)));
+    EXPECT_EQ(mount.storage().content(), content) << why;
+    EXPECT_THAT(mount.Read(kData), IsOk()) << why;
+  }
+}
+
 TEST(Faults, AForeignEntryAmongTheVersionsClosesTheMount) {
   TestMount mount;
   Prepare(mount);
