@@ -54,7 +54,7 @@ constexpr absl::Duration kLeastReaderTimeout = absl::Minutes(10);
 constexpr std::uint64_t kLeastVersions = 2;
 constexpr std::uint64_t kMostVersions = 10'000;
 
-bool IsPossible(std::uint64_t max_versions) {
+bool IsMaxVersions(std::uint64_t max_versions) {
   return max_versions >= kLeastVersions && max_versions <= kMostVersions;
 }
 
@@ -123,7 +123,7 @@ absl::StatusOr<Config> Parse(std::string_view text) {
   if (has(kMaxVersions)) {
     ASSIGN_OR_RETURN(config.max_versions, mek::ReadNumber("config", document, kMaxVersions));
     // 0 would have all but the live version pruned.
-    if (!IsPossible(config.max_versions)) {
+    if (!IsMaxVersions(config.max_versions)) {
       return mek::Damaged("config", "max_versions is out of range");
     }
   }
@@ -202,7 +202,7 @@ bool IsValidConsumer(std::string_view name) {
 }
 
 absl::Status Config::Check(absl::Time now) const {
-  if (!IsPossible(max_versions)) {
+  if (!IsMaxVersions(max_versions)) {
     return Refuse(base::Cat("max_versions: expected ", kLeastVersions, " to ", kMostVersions));
   }
   if (required_acks.size() > kMaxConsumers ||

@@ -193,12 +193,9 @@ void MountStore::Written(std::uint64_t number, const std::string& mark,
 absl::Status MountStore::Append(openbao::Storage& storage, const VersionPtr& version,
                                 const base::SecretBytes& document) {
   const std::string mark = NewMark();
-  // Sealed before it is sent, so soon after its digest was made as can be: from here on the seal
-  // stands in for the digest.
-  std::shared_ptr<SealedVersion> sealed = SealedVersion::Seal(version, document.view());
   absl::Status put = storage.Put(Key(version->number, mark), document);
   if (put.ok()) {
-    Written(version->number, mark, std::move(sealed));
+    Written(version->number, mark, SealedVersion::Seal(version, document.view()));
     return put;
   }
   // These two say that nothing was written.
@@ -211,7 +208,7 @@ absl::Status MountStore::Append(openbao::Storage& storage, const VersionPtr& ver
   absl::MutexLock settling(&settling_);
   unsettled_ = Unsettled{.number = version->number,
                          .mark = mark,
-                         .sealed = std::move(sealed),
+                         .sealed = SealedVersion::Seal(version, document.view()),
                          .document = std::nullopt,
                          .ended = ended};
   if (unsettled_->sealed == nullptr) unsettled_->document = document.Clone();

@@ -7,10 +7,9 @@
 
 namespace engine {
 
-absl::StatusOr<Version> ParseVersion(std::uint64_t number, std::string_view document,
-                                     mek::Intact intact) {
+absl::StatusOr<Version> ParseVersion(std::uint64_t number, std::string_view document) {
   ASSIGN_OR_RETURN(mek::VersionDoc doc,
-                   mek::VersionDoc::Parse(base::Cat("version ", number), document, intact));
+                   mek::VersionDoc::Parse(base::Cat("version ", number), document));
   return Version{number, std::move(doc)};
 }
 
@@ -28,7 +27,7 @@ absl::StatusOr<VersionPtr> SealedVersion::Open() {
   }
   const std::optional<base::SecretBytes> document = sealed_.Open();
   if (!document.has_value()) return VersionPtr();
-  ASSIGN_OR_RETURN(Version parsed, ParseVersion(number_, document->view(), mek::Intact::kKnown));
+  ASSIGN_OR_RETURN(Version parsed, ParseVersion(number_, document->view()));
   VersionPtr version = Share(std::move(parsed));
   absl::MutexLock lock(&mutex_);
   // Another may have been faster.

@@ -15,16 +15,14 @@
 namespace engine {
 
 // The version of that number from what is stored of it; errors as VersionDoc::Parse has them.
-absl::StatusOr<Version> ParseVersion(std::uint64_t number, std::string_view document,
-                                     mek::Intact intact = mek::Intact::kUnknown);
+absl::StatusOr<Version> ParseVersion(std::uint64_t number, std::string_view document);
 
 // A version's document in memory, sealed, from which requests get the version. Those that use it at
 // the same time share it: it is parsed anew only when nobody has it, and while nobody has, no key
 // of it is in the clear. Thread-safe.
 class SealedVersion {
  public:
-  // `document` is what is stored of it, as it was serialized or has just been read: sealed, it
-  // needs no check of its digest any more. nullptr where it can't be sealed.
+  // `document` is what is stored of it. nullptr where it can't be sealed.
   static std::shared_ptr<SealedVersion> Seal(const VersionPtr& version, std::string_view document);
 
   // The version; nullptr if memory was damaged since.

@@ -45,17 +45,6 @@ bool HasIntactTail(std::string_view text) {
              Digest(text.substr(0, text.size() - kTailSize));
 }
 
-absl::Status CheckIntact(std::string_view what, std::string_view text) {
-  if (const absl::Status checked = base::CheckJson(text); !checked.ok()) {
-    return Damaged(what, Cat(checked.message()));
-  }
-  if (!text.starts_with('{')) return Damaged(what, "it is not a JSON object");
-  if (!HasIntactTail(text)) {
-    return Damaged(what, "its checksum is missing or does not match its content");
-  }
-  return absl::OkStatus();
-}
-
 bool IsStorable(absl::Time time) {
   const absl::TimeZone utc = absl::UTCTimeZone();
   return time >= absl::FromCivil(absl::CivilYear(1), utc) &&
@@ -105,8 +94,14 @@ absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, const base
 
 absl::StatusOr<base::Json> ReadDocument(std::string_view what, std::uint64_t schema,
                                         std::initializer_list<std::string_view> members,
-                                        std::string_view text, RawPart* raw, Intact intact) {
-  if (intact == Intact::kUnknown) RETURN_IF_ERROR(CheckIntact(what, text));
+                                        std::string_view text, RawPart* raw) {
+  if (const absl::Status checked = base::CheckJson(text); !checked.ok()) {
+    return Damaged(what, Cat(checked.message()));
+  }
+  if (!text.starts_with('{')) return Damaged(what, "it is not a JSON object");
+  if (!HasIntactTail(text)) {
+    return Damaged(what, "its checksum is missing or does not match its content");
+  }
   base::Json document = base::Json::object();
   for (const RawMember& member : Members(text)) {
     ASSIGN_OR_RETURN(const base::Json name, base::ParseJson(member.name));

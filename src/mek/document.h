@@ -29,11 +29,6 @@ struct RawPart {
 absl::StatusOr<base::SecretBytes> WriteDocument(std::uint64_t schema, const base::Json& body,
                                                 std::optional<RawPart> raw = std::nullopt);
 
-// Whether a document is what was once written. Of what is read from storage that is to be checked;
-// of text that this process has written or checked itself, and held sealed since, it is known: then
-// neither its JSON nor its digest is looked at.
-enum class Intact { kUnknown, kKnown };
-
 // The members as written, schema and sha256 included. `what` names the entry in messages ("version
 // 7"). The member `raw->name` is left out and its text, a part of `text`, put into `raw->text`,
 // which is empty if there is none. FAILED_PRECONDITION if the schema is newer than `schema` or a
@@ -41,8 +36,7 @@ enum class Intact { kUnknown, kKnown };
 // damaged. Messages show no values.
 absl::StatusOr<base::Json> ReadDocument(std::string_view what, std::uint64_t schema,
                                         std::initializer_list<std::string_view> members,
-                                        std::string_view text, RawPart* raw = nullptr,
-                                        Intact intact = Intact::kUnknown);
+                                        std::string_view text, RawPart* raw = nullptr);
 
 // Typed members of a document; DATA_LOSS that names the member if it is absent or of another type.
 absl::StatusOr<std::string> ReadString(std::string_view what, const base::Json& document,

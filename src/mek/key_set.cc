@@ -153,7 +153,8 @@ const Jwk* KeySet::Lookup::Find(std::string_view kid) {
   if (places_.empty()) {
     // One key that this set lacks, or has elsewhere, is what tells most versions apart.
     constexpr int kScans = 2;
-    if (scans_++ < kScans) {
+    if (scans_ < kScans) {
+      ++scans_;
       const auto at = std::ranges::find(keys_, kid, &Jwk::kid);
       if (at == keys_.end()) return nullptr;
       next_ = static_cast<std::size_t>(at - keys_.begin()) + 1;

@@ -35,7 +35,8 @@ class KeySet {
   // Valid until the set is changed. nullptr if there is no such kid.
   const Jwk* Find(std::string_view kid) const;
   class Lookup;
-  // Whether json() is the same.
+  // Whether json() is the same. Not in constant time: for sets of one record, whose owner knows
+  // both.
   bool HasTextOf(const KeySet& other) const;
   // Whether the other holds the same kids in the same order.
   bool HasKidsOf(const KeySet& other) const;
@@ -74,8 +75,9 @@ class KeySet {
 };
 
 // Finds many keys of a set, one after the other: at once where they are asked for in about the
-// set's own order, as two sets or versions of a record mostly have the same; else by an index. The
-// set must outlive it, unchanged. Not thread-safe.
+// set's own order, as two sets or versions of a record mostly have the same; the first of the
+// others by looking at each key, and from then on by an index. The set must outlive it, unchanged.
+// Not thread-safe.
 class KeySet::Lookup {
  public:
   explicit Lookup(const KeySet& set) : keys_(set.keys()) {}
@@ -87,7 +89,7 @@ class KeySet::Lookup {
  private:
   const std::vector<Jwk>& keys_;
   std::size_t next_ = 0;  // after the last one that was found
-  int scans_ = 0;         // that went through all keys
+  int scans_ = 0;         // searches without the index
   std::unordered_map<std::string_view, std::size_t> places_;
 };
 

@@ -144,8 +144,7 @@ absl::StatusOr<std::vector<std::uint64_t>> ReadNumbers(std::string_view what,
 
 }  // namespace
 
-absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_view json,
-                                             Intact intact) {
+absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_view json) {
   RawPart fields{.name = "record", .text = ""};
   ASSIGN_OR_RETURN(
       const base::Json document,
@@ -156,7 +155,7 @@ absl::StatusOr<VersionDoc> VersionDoc::Parse(std::string_view what, std::string_
            "available_time", "rotated_time", "rotated_version", "scheduled_time", "rolled_back_to",
            "compromised",    "destroyed",    "added",           kDeletedVersions, kAnswered,
            kRequests},
-          json, &fields, intact));
+          json, &fields));
   if (fields.text.empty()) return Damaged(what, "record is missing");
   absl::StatusOr<Record> record = Record::ParseText(fields.text);
   if (!record.ok()) return Damaged(what, Cat("its record: ", record.status().message()));

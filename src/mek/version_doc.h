@@ -11,7 +11,6 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/secret.h"
-#include "mek/document.h"
 #include "mek/lifecycle.h"
 #include "mek/record.h"
 #include "mek/request_stamps.h"
@@ -57,8 +56,7 @@ struct VersionDoc {
 
   // `what` names the entry in messages ("version 7"). DATA_LOSS if it is damaged, naming the part;
   // FAILED_PRECONDITION if another version of the plugin wrote it. No message shows a value.
-  static absl::StatusOr<VersionDoc> Parse(std::string_view what, std::string_view json,
-                                          Intact intact = Intact::kUnknown);
+  static absl::StatusOr<VersionDoc> Parse(std::string_view what, std::string_view json);
   // INTERNAL if it couldn't be read back: text that is not UTF-8, a time outside the years 1 to
   // 9999, a staged kid that isn't in the record.
   absl::StatusOr<base::SecretBytes> Serialize() const;

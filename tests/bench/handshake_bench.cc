@@ -8,6 +8,7 @@
 #include "benchmark/benchmark.h"
 #include "goplugin/automtls.h"
 #include "goplugin/handshake.h"
+#include "support/host_identity.h"
 
 namespace bench {
 namespace {
@@ -18,7 +19,7 @@ void MakeCertificate(benchmark::State& state) {
 BENCHMARK(MakeCertificate);
 
 void SetUpTls(benchmark::State& state) {
-  const goplugin::Identity host = *goplugin::MakeIdentity(kNow);
+  const goplugin::Identity host = testing_support::HostIdentity();
   const goplugin::Identity ours = *goplugin::MakeIdentity(kNow);
   for (auto _ : state) {
     goplugin::Identity identity{ours.certificate_der, ours.certificate_pem,
@@ -29,7 +30,7 @@ void SetUpTls(benchmark::State& state) {
 BENCHMARK(SetUpTls);
 
 void ReadHandshake(benchmark::State& state) {
-  const goplugin::Identity host = *goplugin::MakeIdentity(kNow);
+  const goplugin::Identity host = testing_support::HostIdentity();
   const goplugin::Environment environment =
       [&](const std::string& name) -> std::optional<std::string> {
     if (name == "PLUGIN_CLIENT_CERT") return host.certificate_pem;

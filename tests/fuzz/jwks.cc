@@ -117,6 +117,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const absl::StatusOr<mek::Jwk> alone = mek::Jwk::Parse(which, i, base::SecretBytes(jwk.json()));
     REQUIRE(alone.ok() && alone->kid() == jwk.kid() && alone->key() == jwk.key());
   }
+  // The other way round, with kids between that aren't there.
+  mek::KeySet::Lookup backwards(*set);
+  for (std::size_t i = set->keys().size(); i-- > 0;) {
+    const std::string& kid = set->keys()[i].kid();
+    REQUIRE(backwards.Find(kid + "\n") == nullptr && backwards.Find(kid) == &set->keys()[i]);
+  }
   ComeAndGo(*set);
   Edit(set->Clone(), document, input);
   return 0;

@@ -85,6 +85,19 @@ Plain CheckWhole(const Record& record) {
   REQUIRE(Dump(Must(Record::ParseText(text)).ToJson()) == text);
   REQUIRE(Dump(record.Clone().ToJson()) == text);
 
+  // Two fields of one text are read as each of them would be.
+  const base::Json fields = record.ToJson();
+  for (const Set which : mek::kSets) {
+    const std::string_view field = *base::FindString(fields, mek::SetName(which));
+    const mek::KeySet set = Must(mek::KeySet::Parse(which, field));
+    REQUIRE(record.set(which).set() == which && set.HasTextOf(record.set(which)));
+    REQUIRE(set.HasKidsOf(record.set(which)) && set.Encode().view() == field);
+    for (std::size_t i = 0; i < set.keys().size(); ++i) {
+      REQUIRE(set.keys()[i].HasKeyOf(record.set(which).keys()[i]));
+      REQUIRE(record.HasKey(set.keys()[i].key()));
+    }
+  }
+
   Plain plain = Plain::parse(text);
   const std::string& kid = record.current_kid();
   REQUIRE(plain.at("current_kid") == kid && Mapping(plain).at("payload_jwe_kid") == kid);

@@ -14,6 +14,7 @@
 #include "base/logger.h"
 #include "goplugin/automtls.h"
 #include "goplugin/handshake.h"
+#include "support/host_identity.h"
 
 namespace goplugin {
 
@@ -68,7 +69,7 @@ class Host {
                                       int* port = nullptr) const;
 
  private:
-  const Identity identity_ = *MakeIdentity(absl::Now());
+  const Identity identity_ = testing_support::HostIdentity();
 };
 
 // A channel without limits on messages, whose host name is checked as localhost.

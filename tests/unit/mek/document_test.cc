@@ -38,22 +38,6 @@ TEST(Document, ReadsWhatItWrote) {
   EXPECT_FALSE(HasMember(*read, "c"));
 }
 
-// What is known to be whole is read without its digest, and only that.
-TEST(Document, KnownToBeIntactIsNotCheckedAgain) {
-  std::string text = Write(1, R"({"a":"x"})");
-  text.replace(text.find("\"x\""), 3, "\"y\"");
-  EXPECT_THAT(ReadDocument("x", 1, {"a"}, text),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("checksum")));
-  const absl::StatusOr<base::Json> read =
-      ReadDocument("x", 1, {"a"}, text, nullptr, Intact::kKnown);
-  ASSERT_THAT(read, IsOk());
-  EXPECT_EQ(*ReadString("x", *read, "a"), "y");
-  EXPECT_THAT(ReadDocument("x", 1, {"a"}, Write(2, R"({"a":"x"})"), nullptr, Intact::kKnown),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer version")));
-  EXPECT_THAT(ReadDocument("x", 1, {"b"}, text, nullptr, Intact::kKnown),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("does not know")));
-}
-
 TEST(Document, HandsALargeMemberOverAsText) {
   const base::SecretBytes text =
       *WriteDocument(1, *base::ParseJson(R"({"a":"x"})"), RawPart{"big", R"({"n":1.0e2})"});

@@ -277,9 +277,20 @@ TEST(Record, KnowsTheKeysOfBothSets) {
   const Record record = MakeRecord({{"a", 1}, {"b", 2}}, {{"a", 1}, {"b", 3}, {"c", 4}});
   for (const int seed : {1, 2, 3, 4}) EXPECT_TRUE(record.HasKey(K(seed))) << seed;
   EXPECT_FALSE(record.HasKey(K(5)));
+  // Some keys shared, and others not: one that only private_jwks has, before and after them.
   const Record mirrored = *Record::Parse(RecordData("rotated_by_runbook"));
-  for (const Jwk& jwk : mirrored.set(Set::kKeys).keys()) EXPECT_TRUE(mirrored.HasKey(jwk.key()));
-  EXPECT_FALSE(mirrored.HasKey(K(5)));
+  KeySet private_jwks = mirrored.set(Set::kPrivateJwks).Clone();
+  private_jwks.Append(MakeJwk("last", 6));
+  const Record behind = *mirrored.With(mirrored.set(Set::kKeys).Clone(), private_jwks.Clone(),
+                                       mirrored.current_kid());
+  private_jwks.Prepend(MakeJwk("first", 7));
+  const Record around = *mirrored.With(mirrored.set(Set::kKeys).Clone(), private_jwks.Clone(),
+                                       mirrored.current_kid());
+  for (const Jwk& jwk : mirrored.set(Set::kKeys).keys()) {
+    EXPECT_TRUE(mirrored.HasKey(jwk.key()) && around.HasKey(jwk.key()));
+  }
+  EXPECT_TRUE(behind.HasKey(K(6)) && around.HasKey(K(6)) && around.HasKey(K(7)));
+  EXPECT_FALSE(mirrored.HasKey(K(6)) || behind.HasKey(K(7)) || around.HasKey(K(5)));
 }
 
 TEST(Record, KnowsTheLatestKidTimeOfBothSets) {
