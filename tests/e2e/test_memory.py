@@ -8,9 +8,9 @@ import ctypes
 import os
 import pathlib
 import threading
-from concurrent.futures import ThreadPoolExecutor
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 

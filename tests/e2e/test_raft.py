@@ -60,7 +60,7 @@ def test_a_restored_snapshot_is_what_readers_get(rotated: Mek) -> None:
 
 def first_answer(ask: Callable[[], Reply]) -> int:
     """The first status that isn't 500, which the host answers by itself until it has seen the plugin's death."""
-    return wait_until(lambda: (status := ask().status) != 500 and status, "an answer of the plugin")
+    return wait_until(lambda: (status := ask().status) != 500 and status, "an answer of the plugin", 5)
 
 
 def test_a_killed_plugin_comes_back_with_the_next_request(rotated: Mek) -> None:
