@@ -143,30 +143,29 @@ const Jwk* KeySet::Find(std::string_view kid) const {
 }
 
 const Jwk* KeySet::Lookup::Find(std::string_view kid) {
+  const std::vector<Jwk>& keys = set_.keys();
+  const auto found = [&](std::size_t i) {
+    next_ = i + 1;
+    return &keys[i];
+  };
   // A key or two that only this set has are passed over.
   constexpr std::size_t kAhead = 3;
-  for (std::size_t i = next_; i < std::min(next_ + kAhead, keys_.size()); ++i) {
-    if (keys_[i].kid() != kid) continue;
-    next_ = i + 1;
-    return &keys_[i];
+  for (std::size_t i = next_; i < std::min(next_ + kAhead, keys.size()); ++i) {
+    if (keys[i].kid() == kid) return found(i);
+  }
+  // One key that this set lacks, or has elsewhere, is what tells most versions apart.
+  constexpr int kScans = 2;
+  if (scans_ < kScans) {
+    ++scans_;
+    const Jwk* there = set_.Find(kid);
+    return there == nullptr ? nullptr : found(static_cast<std::size_t>(there - keys.data()));
   }
   if (places_.empty()) {
-    // One key that this set lacks, or has elsewhere, is what tells most versions apart.
-    constexpr int kScans = 2;
-    if (scans_ < kScans) {
-      ++scans_;
-      const auto at = std::ranges::find(keys_, kid, &Jwk::kid);
-      if (at == keys_.end()) return nullptr;
-      next_ = static_cast<std::size_t>(at - keys_.begin()) + 1;
-      return &*at;
-    }
-    places_.reserve(keys_.size());
-    for (std::size_t i = 0; i < keys_.size(); ++i) places_.emplace(keys_[i].kid(), i);
+    places_.reserve(keys.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) places_.emplace(keys[i].kid(), i);
   }
   const auto at = places_.find(kid);
-  if (at == places_.end()) return nullptr;
-  next_ = at->second + 1;
-  return &keys_[at->second];
+  return at == places_.end() ? nullptr : found(at->second);
 }
 
 std::vector<std::string> KeySet::Kids() const {

@@ -80,14 +80,14 @@ class KeySet {
 // Not thread-safe.
 class KeySet::Lookup {
  public:
-  explicit Lookup(const KeySet& set) : keys_(set.keys()) {}
+  explicit Lookup(const KeySet& set) : set_(set) {}
 
   // nullptr if there is no such kid.
   const Jwk* Find(std::string_view kid);
   bool Contains(std::string_view kid) { return Find(kid) != nullptr; }
 
  private:
-  const std::vector<Jwk>& keys_;
+  const KeySet& set_;
   std::size_t next_ = 0;  // after the last one that was found
   int scans_ = 0;         // searches without the index
   std::unordered_map<std::string_view, std::size_t> places_;

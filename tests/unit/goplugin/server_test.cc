@@ -284,11 +284,7 @@ Identity IssuedBy(const Identity& issuer) {
   X509_NAME_add_entry_by_NID(name, NID_organizationName, MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>("issued"), -1, -1, 0);
   X509_sign(certificate.get(), key.get(), EVP_sha512());
-  const std::unique_ptr<BIO, int (*)(BIO*)> out(BIO_new(BIO_s_mem()), BIO_free);
-  PEM_write_bio_X509(out.get(), certificate.get());
-  char* data = nullptr;
-  const auto size = BIO_get_mem_data(out.get(), &data);
-  identity.certificate_pem.assign(data, static_cast<std::size_t>(size));
+  identity.certificate_pem = testing_support::CertificatePem(certificate.get());
   return identity;
 }
 
