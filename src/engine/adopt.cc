@@ -259,6 +259,12 @@ absl::Status MoveWithinKv(openbao::Storage& storage, HomeStore& homes, const Mov
     absl::Status login = move.to->kv->secret().client().CheckLogin();
     if (absl::IsFailedPrecondition(login)) return login;
     if (const absl::Status read = move.to->kv->Live(storage).status(); !read.ok()) {
+      if (!move.force && move.from->kv != nullptr && move.from->kv->Live(storage).ok()) {
+        return absl::FailedPreconditionError(Cat(
+            "with this the record can't be read (", read.message(),
+            "), and with what is set now it can. Nothing was changed; with force=true it is set "
+            "all the same"));
+      }
       warnings.push_back(Cat("set, though the record can't be read now: ", read.message()));
     }
     return absl::OkStatus();

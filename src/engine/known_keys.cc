@@ -5,6 +5,7 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/operations.h"
 #include "mek/kid.h"
 
 namespace engine {
@@ -64,6 +65,36 @@ absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, con
     return absl::FailedPreconditionError(base::Cat(checked.message(), ". Nothing was changed"));
   }
   return known;
+}
+
+std::optional<std::string> TakenFromReaders(const mek::ArchivedKey& key,
+                                            const mek::VersionDoc& live) {
+  const std::string& kid = key.key.jwk.kid();
+  const mek::Jwk* const there = live.record.set(key.key.set).Find(kid);
+  if (key.reason != mek::DropReason::kExternal || live.marks.destroyed.contains(kid)) {
+    return std::nullopt;
+  }
+  if (there == nullptr && live.marks.compromised.contains(kid)) return std::nullopt;
+  if (there != nullptr && there->key() == key.key.jwk.key()) return std::nullopt;
+  return base::Cat(
+      "another hand ", there == nullptr ? "took kid " : "put another key in the place of kid ", kid,
+      there == nullptr ? " out of " : " of ", mek::SetName(key.key.set), " with version ",
+      key.dropped_by_version, there == nullptr ? "" : ", as the runbook does",
+      ": what was sealed with it can't be opened. It is in the archive, and write "
+      "repair brings it back (dry_run=true shows what that does)");
+}
+
+std::optional<std::string> DestroyedIsBack(const mek::VersionDoc& live) {
+  for (const auto& [kid, time] : live.marks.destroyed) {
+    if (!live.record.HasKid(kid)) continue;
+    return base::Cat(
+        "kid ", kid, " was destroyed, and another hand has put it back into the record: ",
+        live.record.current_kid() == kid
+            ? base::Cat("it is current, so ", HowToLeaveKey(live.staged_kid), "; then ")
+            : "",
+        "write destroy-key/", kid, " once more");
+  }
+  return std::nullopt;
 }
 
 }  // namespace engine

@@ -34,6 +34,13 @@ absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage, const 
 absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, const Version* live,
                                     const std::string& kid, mek::KeyAction action);
 
+// For people, with what to do; nullopt where nothing is amiss. Whether another hand, in the
+// record's home, took the archived key from the readers.
+std::optional<std::string> TakenFromReaders(const mek::ArchivedKey& key,
+                                            const mek::VersionDoc& live);
+// Whether another hand put a destroyed key into the record again.
+std::optional<std::string> DestroyedIsBack(const mek::VersionDoc& live);
+
 }  // namespace engine
 
 #endif  // ENGINE_KNOWN_KEYS_H_

@@ -349,6 +349,11 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
   return outcome;
 }
 
+absl::Status Mount::CatchUp(const openbao::Request& request) {
+  ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));
+  return records_.CatchUp(*request.storage);
+}
+
 absl::Status Mount::Prune(const openbao::Request& request, int limit) {
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const FairLock::Holder holder, Lock(request));

@@ -122,6 +122,9 @@ class Mount {
   absl::StatusOr<Outcome> Apply(const openbao::Request& request, const WriteOptions& options,
                                 const Compute& compute);
 
+  // What others have changed in the record's home becomes known while it is still to be had there.
+  absl::Status CatchUp(const openbao::Request& request);
+
   // Deletes versions beyond max_versions, oldest first, at most `limit`, up to the first that holds
   // a key which is neither in the live record nor in the archive.
   absl::Status Prune(const openbao::Request& request, int limit);

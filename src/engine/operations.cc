@@ -35,12 +35,20 @@ std::optional<absl::Time> LatestKnown(const ArchiveStore::Kids& archived,
   return latest;
 }
 
-absl::Status StagedAlready(const std::string& kid) {
-  return absl::FailedPreconditionError(Cat(
-      "kid ", kid,
-      " is staged and waits for its activation: write activate, or go back to the "
-      "version before it with rollback. With force=true it becomes a retained key, and the new one "
-      "takes its turn"));
+bool IsCompromised(const mek::VersionDoc& doc) {
+  return doc.marks.compromised.contains(doc.record.current_kid());
+}
+
+absl::Status StagedAlready(const mek::VersionDoc& doc) {
+  std::string text = Cat("kid ", *doc.staged_kid, " is staged and waits for its activation. ");
+  if (IsCompromised(doc)) {
+    text += Cat("The current key is compromised: ", HowToLeaveKey(doc.staged_kid));
+  } else {
+    text +=
+        "Status says what for; or go back to the version before it with rollback. With force=true "
+        "it becomes a retained key, and the new one takes its turn";
+  }
+  return absl::FailedPreconditionError(text + ". Nothing was changed");
 }
 
 std::vector<std::string> RotateWarnings(const mek::VersionDoc& live, const Config& config,
@@ -52,14 +60,18 @@ std::vector<std::string> RotateWarnings(const mek::VersionDoc& live, const Confi
                            DurationText(config.grace_period),
                            ": some readers may not have fetched it yet"));
   }
+  if (staged && IsCompromised(live)) {
+    warnings.push_back(Cat("the current key ", live.record.current_kid(),
+                           " is compromised, and readers go on sealing with it until the staged "
+                           "key is activated. Not to wait for that, write activate force=true"));
+  }
   return warnings;
 }
 
 }  // namespace
 
 absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& request,
-                                     const WriteOptions& write, const RotateOptions& options,
-                                     std::string* live_kid) {
+                                     const WriteOptions& write, const RotateOptions& options) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   std::optional<std::string> staged;
   absl::StatusOr<Outcome> outcome =
@@ -70,8 +82,7 @@ absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& reque
               "one");
         }
         const mek::VersionDoc& doc = live->doc;
-        if (live_kid != nullptr) *live_kid = doc.record.current_kid();
-        if (doc.staged_kid.has_value() && !options.force) return StagedAlready(*doc.staged_kid);
+        if (doc.staged_kid.has_value() && !options.force) return StagedAlready(doc);
         ASSIGN_OR_RETURN(const ArchiveStore::Kids archived, mount.archive().List(*request.storage));
         const absl::Time now = mount.Now();
         ASSIGN_OR_RETURN(const mek::NewKey key,
@@ -131,6 +142,12 @@ absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& req
     change.WarnOfRecord(mount.Now());
     return change;
   });
+}
+
+std::string HowToLeaveKey(const std::optional<std::string>& staged_kid) {
+  return staged_kid.has_value() ? Cat("write activate force=true, which makes the staged kid ",
+                                      *staged_kid, " current at once")
+                                : "write rotate activation=immediate";
 }
 
 absl::Time AvailableSince(const mek::VersionDoc& doc) {

@@ -19,16 +19,17 @@ struct RotateOptions {
 };
 
 // A fresh key: first in both sets and current, or staged at their end. NOT_FOUND without a record,
-// FAILED_PRECONDITION while a key is staged. `live_kid`, if given, is set to the kid that is
-// current before.
+// FAILED_PRECONDITION while a key is staged.
 absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& request,
-                                     const WriteOptions& write, const RotateOptions& options,
-                                     std::string* live_kid = nullptr);
+                                     const WriteOptions& write, const RotateOptions& options);
 
 // The staged key becomes current. FAILED_PRECONDITION if none is staged, or it is not time yet
 // (mek/activation.h) and `force` is not set.
 absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& request,
                                        const WriteOptions& write, bool force);
+
+// What to do when the current key is compromised: for people, as the end of a sentence.
+std::string HowToLeaveKey(const std::optional<std::string>& staged_kid);
 
 // Since when readers could fetch the live version's current key.
 absl::Time AvailableSince(const mek::VersionDoc& doc);

@@ -56,7 +56,13 @@ void AddConnection(const HomeStore::Home& home, absl::Time now, Response& respon
             "bao kv metadata put -mount=",
             home.settings.connection.mount, " -cas-required=true ", home.settings.connection.path));
   }
-  if (!metadata->has_value()) return;
+  if (!metadata->has_value()) {
+    response.warnings.push_back(
+        Cat("there is no secret at ", home.settings.connection.mount, "/data/",
+            home.settings.connection.path,
+            ": check mount and path. If they are right, init makes a fresh record there"));
+    return;
+  }
   if (auto deletions = secret.SelfDeletions(**metadata, now); deletions.ok()) {
     for (std::string& text : *deletions) response.warnings.push_back(std::move(text));
   }
@@ -280,7 +286,7 @@ std::vector<openbao::Field> Fields() {
       {.name = "force",
        .type = FieldType::kBool,
        .description = "Into the mount: bring the newest version known here, if the secret can't "
-                      "be read."},
+                      "be read. Within kv: set a connection with which it can't be read."},
   };
   return fields;
 }

@@ -18,6 +18,7 @@ using base::JsonString;
 using openbao::FieldData;
 using openbao::FieldType;
 using openbao::Request;
+using openbao::Response;
 
 constexpr std::string_view kRecordFields[] = {"keys", "current_kid", "jwe_mapping", "private_jwks"};
 
@@ -58,7 +59,15 @@ absl::StatusOr<mek::Record> ImportedRecord(Mount& mount, openbao::Storage& stora
     }
     return RecordInKv(mount, storage);
   }
-  if (backup == nullptr) return mek::Record::Parse(fields);
+  if (backup == nullptr) {
+    if (fields.empty()) {
+      return absl::InvalidArgumentError(
+          "expected a record: backup=@FILE (what `bao kv get -format=json` printed), or from=kv, "
+          "or "
+          "the four fields keys, current_kid, jwe_mapping and private_jwks. Nothing was changed");
+    }
+    return mek::Record::Parse(fields);
+  }
   if (!fields.empty()) {
     return absl::InvalidArgumentError("give either the four fields or backup, not both");
   }
@@ -89,7 +98,7 @@ Answer Import(Mount& mount, const Request& request, const FieldData& data) {
             if (change.record.mirrored()) change.warnings.emplace_back(kMirrored);
             return change;
           }));
-  return ChangeReply(outcome, std::nullopt);
+  return ChangeReply(outcome);
 }
 
 Answer Init(Mount& mount, const Request& request, const FieldData& data) {
@@ -111,7 +120,9 @@ Answer Init(Mount& mount, const Request& request, const FieldData& data) {
                     change.new_key = true;
                     return change;
                   }));
-  return ChangeReply(outcome, outcome.dry_run ? std::optional<std::string>("") : std::nullopt);
+  Response response = ChangeReply(outcome);
+  if (outcome.dry_run) response.data["current_kid"] = kNewKid;
+  return response;
 }
 
 }  // namespace

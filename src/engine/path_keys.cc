@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "engine/destroy.h"
 #include "engine/known_keys.h"
+#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "mek/document.h"
@@ -140,7 +141,7 @@ Answer Act(Mount& mount, const Request& request, const FieldData& data, mek::Key
                                      CheckedKey(mount, *request.storage, live, kid, action));
                                  return make(*live, known, kid);
                                }));
-  return ChangeReply(outcome, std::nullopt);
+  return ChangeReply(outcome);
 }
 
 Answer RetireKey(Mount& mount, const Request& request, const FieldData& data) {
@@ -184,8 +185,9 @@ Answer MarkCompromised(Mount& mount, const Request& request, const FieldData& da
         // A staged key that is compromised must not become current.
         change.unstages = known.state == mek::KeyState::kStaged;
         if (known.is_current) {
-          change.warnings.emplace_back(
-              "this is the current key, and readers go on sealing with it: rotate now");
+          change.warnings.push_back(
+              base::Cat("this is the current key, and readers go on sealing with it: ",
+                        HowToLeaveKey(live.doc.staged_kid)));
         } else if (change.unstages) {
           change.warnings.emplace_back(
               "this was the staged key; it will not become current. Rotate to stage another");
@@ -202,7 +204,7 @@ Answer Destroy(Mount& mount, const Request& request, const FieldData& data) {
   }
   ASSIGN_OR_RETURN(const Outcome outcome,
                    DestroyKey(mount, request, WriteOptions::From(data), kid));
-  Response response = ChangeReply(outcome, std::nullopt);
+  Response response = ChangeReply(outcome);
   response.data["deleted_versions"] = JsonText(Ranges(outcome.version->doc.deleted_versions));
   return response;
 }

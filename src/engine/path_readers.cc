@@ -93,6 +93,10 @@ Answer Acknowledge(Mount& mount, const Request& request, const FieldData& data) 
         "config required_acks does not name ", consumer, ", so nothing waits for it; it names ",
         config.required_acks.empty() ? "none" : absl::StrJoin(config.required_acks, ", ")));
   }
+  if (doc.staged_kid.has_value() && known.is_current) {
+    response.warnings.push_back(base::Cat("kid ", kid, " is the current one; the staged kid ",
+                                          *doc.staged_kid, " still waits for ", consumer));
+  }
   response.data = Json{{"consumer", JsonText(consumer)},
                        {"kid", JsonText(kid)},
                        {"state", JsonText(mek::KeyStateName(known.state))},

@@ -119,7 +119,7 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data,
         if (live == nullptr) return change;
         const std::vector<mek::SetKey> dropped =
             mek::KeysMissingIn(live->doc.record, change.record);
-        if (!dropped.empty()) change.warnings.push_back(DropWarning(dropped));
+        if (!dropped.empty()) change.warnings.push_back(DropWarning(dropped, *live));
         RETURN_IF_ERROR(CheckStagedStays(*live, change.record));
         AddNewToReaders(*live, change);
         return change;

@@ -133,8 +133,11 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
     }
     return change;
   };
-  ASSIGN_OR_RETURN(const Outcome outcome, mount.Apply(request, WriteOptions::From(data), compute));
-  Response response = ChangeReply(outcome, std::nullopt);
+  const WriteOptions options = WriteOptions::From(data);
+  // A change does so itself; without it a dry run would not see what was lost just now.
+  if (options.dry_run) RETURN_IF_ERROR(mount.CatchUp(request));
+  ASSIGN_OR_RETURN(const Outcome outcome, mount.Apply(request, options, compute));
+  Response response = ChangeReply(outcome);
   // Both are empty for a request that was carried out before.
   if (!added.empty()) response.data["added"] = TextList(Named(added));
   if (!replaced.empty()) response.data["replaced"] = TextList(Named(replaced));

@@ -44,7 +44,7 @@ Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
             change.WarnOfRecord(mount.Now());
             return change;
           }));
-  Response response = ChangeReply(outcome, std::nullopt);
+  Response response = ChangeReply(outcome);
   response.data["rolled_back_to"] = number;
   return response;
 }

@@ -20,13 +20,10 @@ Answer Rotate(Mount& mount, const Request& request, const FieldData& data) {
   RotateOptions options;
   options.staged = data.String("activation").value_or(ActivationName(config.stages)) == "staged";
   options.force = data.Bool("force").value_or(false);
-  std::string live_kid;
   ASSIGN_OR_RETURN(const Outcome outcome,
-                   RotateRecord(mount, request, WriteOptions::From(data), options, &live_kid));
-  Response response =
-      ChangeReply(outcome, outcome.dry_run ? std::optional(live_kid) : std::nullopt);
-  // A dry run shows no new kid, be it current or staged.
-  if (outcome.dry_run) response.data["staged_kid"] = "";
+                   RotateRecord(mount, request, WriteOptions::From(data), options));
+  Response response = ChangeReply(outcome);
+  if (outcome.dry_run) response.data[options.staged ? "staged_kid" : "current_kid"] = kNewKid;
   const mek::VersionDoc& doc = outcome.version->doc;
   if (doc.staged_time.has_value()) {
     response.data["effective_time"] = TimeOrEmpty(*doc.staged_time + config.grace_period);
@@ -37,7 +34,7 @@ Answer Rotate(Mount& mount, const Request& request, const FieldData& data) {
 Answer Activate(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const Outcome outcome, ActivateStaged(mount, request, WriteOptions::From(data),
                                                          data.Bool("force").value_or(false)));
-  return ChangeReply(outcome, std::nullopt);
+  return ChangeReply(outcome);
 }
 
 openbao::Path RotatePath() {

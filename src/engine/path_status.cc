@@ -8,9 +8,11 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/known_keys.h"
 #include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
+#include "mek/document.h"
 #include "mek/kid.h"
 
 namespace engine {
@@ -40,12 +42,12 @@ struct Phase {
   std::optional<absl::Time> next_step_time = std::nullopt;
 };
 
-Phase Staged(const mek::ActivationState& state, absl::Time now) {
+Phase Staged(const std::string& kid, const mek::ActivationState& state, absl::Time now) {
   if (state.ready) return {"staged", "the staged key becomes current within a minute", now};
   std::string step = absl::StrCat("the staged key becomes current by itself after ",
                                   absl::StrJoin(state.waiting_for, ", and "));
   if (!state.missing_acks.empty()) {
-    step += ". Restart these consumers, then write ack consumer=NAME kid=STAGED_KID for each";
+    step += Cat(". Restart these consumers, then write ack consumer=NAME kid=", kid, " for each");
     return {"staged", step};
   }
   return {"staged", step, now + state.grace_left};
@@ -100,6 +102,27 @@ void AddFailure(Mount& mount, Response& response) {
                                   " times and will be tried again: ", failure->why));
 }
 
+// What another hand did in the record's home that readers suffer from.
+absl::StatusOr<std::vector<std::string>> Harm(Mount& mount, openbao::Storage& storage,
+                                              const mek::VersionDoc& doc) {
+  std::vector<std::string> harm;
+  if (auto back = DestroyedIsBack(doc); back.has_value()) harm.push_back(*std::move(back));
+  ASSIGN_OR_RETURN(const ArchiveStore::Kids kids, mount.archive().List(storage));
+  for (const std::string& kid : *kids) {
+    const auto entry = mount.archive().Get(storage, kid);
+    if (mek::IsUnreadable(entry.status())) continue;  // verify names it
+    RETURN_IF_ERROR(entry.status());
+    if (!entry->has_value()) continue;
+    for (const mek::ArchivedKey& key : (*entry)->keys()) {
+      auto taken = TakenFromReaders(key, doc);
+      if (!taken.has_value()) continue;
+      harm.push_back(*std::move(taken));
+      return harm;  // one repair brings all of them back
+    }
+  }
+  return harm;
+}
+
 Answer Status(Mount& mount, const Request& request, const FieldData&) {
   openbao::Storage& storage = *request.storage;
   ASSIGN_OR_RETURN(const auto current, mount.records().Current(storage));
@@ -116,8 +139,13 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
   if (doc.staged_kid.has_value()) {
     ASSIGN_OR_RETURN(activation, mount.Activation(storage, *live, config));
   }
-  const Phase phase =
-      activation.has_value() ? Staged(*activation, now) : Unstaged(doc, config, due, now);
+  Phase phase = activation.has_value() ? Staged(*doc.staged_kid, *activation, now)
+                                       : Unstaged(doc, config, due, now);
+  std::vector<std::string> harm;
+  if (current->settings.in_kv) {
+    ASSIGN_OR_RETURN(harm, Harm(mount, storage, doc));
+  }
+  if (!harm.empty()) phase = {phase.name, harm.front()};
   // The key's own age where its kid tells, as ESS reckons it.
   const absl::Time made =
       mek::UuidV1Time(record.current_kid()).value_or(doc.effective_time.value_or(doc.created_time));
@@ -149,9 +177,13 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
     response.data["missing_acks"] = TextList(activation->missing_acks);
   }
   RETURN_IF_ERROR(AddReaders(mount, storage, doc, config, response.data));
-  response.warnings = record.Warnings(now);
+  response.warnings = std::move(harm);
+  for (std::string& warning : record.Warnings(now)) {
+    response.warnings.push_back(std::move(warning));
+  }
   if (doc.marks.compromised.contains(record.current_kid())) {
-    response.warnings.emplace_back("the current key is marked as compromised: rotate now");
+    response.warnings.push_back(
+        Cat("the current key is marked as compromised: ", HowToLeaveKey(doc.staged_kid)));
   }
   if (activation.has_value()) {
     if (std::optional<std::string> jump = mount.spread().Jump(); jump.has_value()) {

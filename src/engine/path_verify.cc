@@ -10,6 +10,8 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/destroy.h"
+#include "engine/known_keys.h"
+#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "mek/rotation.h"
@@ -145,18 +147,9 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage,
 Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.nothing_taken_out";
   for (const mek::ArchivedKey& key : archived) {
-    const std::string& kid = key.key.jwk.kid();
-    const mek::Jwk* const there = live.record.set(key.key.set).Find(kid);
-    if (key.reason != mek::DropReason::kExternal || live.marks.destroyed.contains(kid)) continue;
-    if (there == nullptr && live.marks.compromised.contains(kid)) continue;
-    if (there != nullptr && there->key() == key.key.jwk.key()) continue;
-    return {kCheck, Finding::Level::kFail,
-            Cat("another hand ",
-                there == nullptr ? "took kid " : "put another key in the place of kid ", kid,
-                there == nullptr ? " out of " : " of ", mek::SetName(key.key.set), " with version ",
-                key.dropped_by_version, there == nullptr ? "" : ", as the runbook does",
-                ": what was sealed with it can't be opened. It is in the archive, and write repair "
-                "brings it back (dry_run=true shows what that does)")};
+    if (std::optional<std::string> taken = TakenFromReaders(key, live); taken.has_value()) {
+      return {kCheck, Finding::Level::kFail, *std::move(taken)};
+    }
   }
   return Ok(kCheck, "no other hand has taken a key out of the record");
 }
@@ -164,17 +157,15 @@ Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::
 // What was destroyed is nowhere.
 Finding CheckDestroyed(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.destroyed_gone";
-  const auto fail = [&](const std::string& kid, std::string_view where) {
-    return Finding{kCheck, Finding::Level::kFail,
-                   Cat("kid ", kid, " was destroyed, and ", where, ": write destroy-key/", kid,
-                       " once more (if it is current: rotate first)")};
-  };
-  for (const auto& [kid, time] : live.marks.destroyed) {
-    if (live.record.HasKid(kid)) return fail(kid, "another hand has put it back into the record");
+  if (std::optional<std::string> back = DestroyedIsBack(live); back.has_value()) {
+    return {kCheck, Finding::Level::kFail, *std::move(back)};
   }
   for (const mek::ArchivedKey& key : archived) {
     const std::string& kid = key.key.jwk.kid();
-    if (live.marks.destroyed.contains(kid)) return fail(kid, "is in the archive again");
+    if (!live.marks.destroyed.contains(kid)) continue;
+    return {kCheck, Finding::Level::kFail,
+            Cat("kid ", kid, " was destroyed, and is in the archive again: write destroy-key/", kid,
+                " once more")};
   }
   return Ok(kCheck, "no destroyed key is in the record or the archive");
 }
@@ -259,7 +250,8 @@ Finding CheckCompromised(const mek::VersionDoc& live) {
   if (!live.marks.compromised.contains(live.record.current_kid())) {
     return Ok(kCheck, "the current key is not marked as compromised");
   }
-  return {kCheck, Finding::Level::kFail, "the current key is marked as compromised: rotate now"};
+  return {kCheck, Finding::Level::kFail,
+          Cat("the current key is marked as compromised: ", HowToLeaveKey(live.staged_kid))};
 }
 
 Answer Verify(Mount& mount, const Request& request, const FieldData&) {

@@ -96,7 +96,9 @@ std::vector<openbao::Path> VersionsPaths() {
   list.synopsis = "The versions of the record, oldest first.";
   list.description =
       "-detailed shows each one's operation, time, kids, who and why, for up to 500 at once: "
-      "limit and after go through more of them page by page.";
+      "limit and after go through more of them page by page. `bao list` sorts what it shows as "
+      "text, 10 before 9: status says which version is the newest, and -format=json keeps the "
+      "order.";
   list.fields = {{.name = "after",
                   .type = FieldType::kUnsigned,
                   .description = "Only versions after this one.",

@@ -8,13 +8,12 @@ namespace engine {
 using base::Json;
 using base::JsonText;
 
-openbao::Response ChangeReply(const Outcome& outcome,
-                              const std::optional<std::string>& current_kid) {
+openbao::Response ChangeReply(const Outcome& outcome) {
   const mek::VersionDoc& doc = outcome.version->doc;
   openbao::Response response;
   response.data = Json{
       {"version", outcome.version->number},
-      {"current_kid", JsonText(current_kid.value_or(doc.record.current_kid()))},
+      {"current_kid", JsonText(doc.record.current_kid())},
       {"previous_kid", JsonText(doc.previous_kid)},
       {"staged_kid", JsonText(doc.staged_kid.value_or(""))},
       {"key_count", doc.record.set(mek::Set::kKeys).keys().size()},

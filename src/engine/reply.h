@@ -15,9 +15,10 @@
 namespace engine {
 
 // The answer to a write: version, current_kid, previous_kid, staged_kid, key_count, created_time,
-// effective_time and, for a dry run, dry_run. A dry run shows neither a new kid nor a new version.
-openbao::Response ChangeReply(const Outcome& outcome,
-                              const std::optional<std::string>& current_kid);
+// effective_time and, for a dry run, dry_run. A dry run shows no new version. Where the change
+// makes a key, the caller puts kNewKid for its kid, which the change itself would not have either.
+openbao::Response ChangeReply(const Outcome& outcome);
+inline constexpr char kNewKid[] = "(new)";
 
 // KV v2's metadata of one version (`bao kv get`).
 base::Json VersionMetadata(const Version& version);

@@ -85,12 +85,6 @@ absl::Status RotateIfTime(Mount& mount, const openbao::Request& request, const V
   return Settle(mount, request, "rotate", RotateRecord(mount, request, write, options));
 }
 
-// What others have changed in the record's home becomes known while it is still to be had there.
-absl::Status CatchUp(Mount& mount, const openbao::Request& request) {
-  ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
-  return mount.records().CatchUp(*request.storage);
-}
-
 absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,
                                const Config& config) {
   ASSIGN_OR_RETURN(const VersionPtr live, mount.records().Live(*request.storage));
@@ -115,7 +109,7 @@ absl::Status Tick(Mount& mount, const openbao::Request& tick) {
   const openbao::Request request = OwnRequest(tick);
   absl::Status first;
   // With a home that can't be reached nothing of the rest can be done.
-  absl::Status caught_up = Do(request, [&] { return CatchUp(mount, request); });
+  absl::Status caught_up = Do(request, [&] { return mount.CatchUp(request); });
   if (absl::IsUnavailable(caught_up)) return caught_up;
   first.Update(caught_up);
   first.Update(Do(request, [&] { return FinishDestroying(mount, request); }));

@@ -35,13 +35,14 @@ absl::StatusOr<std::set<mek::KeyRef>> StayingOut(Mount& mount, openbao::Storage&
 
 }  // namespace
 
-std::string DropWarning(const std::vector<mek::SetKey>& dropped) {
+std::string DropWarning(const std::vector<mek::SetKey>& dropped, const Version& live) {
   std::set<std::string> kids;
   for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
   return absl::StrCat(
       "what was sealed with the keys of ", absl::StrJoin(kids, ", "),
-      " can't be opened by readers any more: these keys left the record for the archive, and "
-      "keys/KID/restore brings them back");
+      " can't be opened by readers any more: these keys left the record for the archive. "
+      "keys/KID/restore brings one back, and rollback version=",
+      live.number, " all of them");
 }
 
 void AddNewToReaders(const Version& live, Change& change) {
@@ -87,7 +88,7 @@ absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, me
   }
   const std::vector<mek::SetKey> dropped = mek::KeysMissingIn(live.doc.record, target);
   Change change{.record = std::move(target), .operation = ""};
-  if (!dropped.empty()) change.warnings.push_back(DropWarning(dropped));
+  if (!dropped.empty()) change.warnings.push_back(DropWarning(dropped, live));
   AddNewToReaders(live, change);
   return change;
 }

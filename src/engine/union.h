@@ -13,8 +13,8 @@ namespace engine {
 // The parameter newer_keys=keep|drop.
 openbao::Field NewerKeysField();
 
-// Warns of the keys that a change drops from the record.
-std::string DropWarning(const std::vector<mek::SetKey>& dropped);
+// Warns of the keys that a change of the live version drops from the record.
+std::string DropWarning(const std::vector<mek::SetKey>& dropped, const Version& live);
 
 // `target` in the place of `live`: with the keys of `live` that it lacks at the end of each set, or
 // for `drop` as it is, with a DropWarning. Keys that were retired stay out. The operation is left

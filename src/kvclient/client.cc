@@ -127,7 +127,9 @@ absl::Status ToStatus(const Reply& reply, std::string_view what) {
   }
   if (reply.status == 403) {
     return absl::FailedPreconditionError(
-        Cat(why, ". Read config/home says which capabilities the policy lacks"));
+        Cat(why,
+            ". The token is not valid, or its policy lacks something there: read config/home says "
+            "what, once it is set, and plugin/deploy/kv/mek-kv-writer.hcl has all of it"));
   }
   return absl::FailedPreconditionError(why);
 }

@@ -123,7 +123,7 @@ absl::StatusOr<CronSchedule> CronSchedule::Parse(std::string_view text) {
     return absl::InvalidArgumentError(
         "a schedule: expected five fields, minute hour day month weekday (\"0 3 1 */3 *\": at "
         "03:00 UTC on the first day of every third month), or @hourly, @daily, @weekly, @monthly, "
-        "@yearly");
+        "@yearly (on a command line '\\@daily', as bao takes what follows an @ for a file)");
   }
   CronSchedule schedule;
   RETURN_IF_ERROR(ReadField(fields[0], kMinute, schedule.minutes_));

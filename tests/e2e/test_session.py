@@ -33,6 +33,8 @@ def test_from_an_empty_mount_to_a_rollback(mek: Mek) -> None:
     assert status["phase"] == "propagating"
 
     assert bao.json("list", "mek/versions") == ["1", "2"]
+    assert bao.json("list", "-after=1", "mek/versions") == ["2"]
+    assert bao.json("list", "-limit=1", "mek/versions") == ["1"]
     assert bao.json("read", "mek/versions/2")["data"]["reason"] == "first rotation"
     assert bao.json("read", "mek/versions/1")["data"]["operation"] == "init"
 

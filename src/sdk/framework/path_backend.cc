@@ -16,6 +16,11 @@ bool HasBody(Operation operation) {
   return operation == Operation::kUpdate || operation == Operation::kPatch;
 }
 
+void EraseIf(base::Json& parameters, const char* name, std::string_view value) {
+  const auto at = parameters.find(name);
+  if (at != parameters.end() && *at == base::JsonText(value)) parameters.erase(at);
+}
+
 // The request's parameters as the operation takes them. A copy only where some are left out (into
 // `scratch`): they may hold key material, and be large.
 const base::Json& Parameters(const Request& request, const PathOperation& operation,
@@ -29,6 +34,9 @@ const base::Json& Parameters(const Request& request, const PathOperation& operat
   // The host leaves the marks of a listing among them (?list=true).
   scratch.erase("list");
   scratch.erase("scan");
+  // `bao list` sends both of its flags when one is given, the other as it is by default.
+  EraseIf(scratch, "after", "");
+  EraseIf(scratch, "limit", "-1");
   return scratch;
 }
 

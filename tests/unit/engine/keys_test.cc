@@ -174,13 +174,38 @@ TEST_F(Keys, ACompromisedKeyStaysReadableAndNeverBecomesCurrentAgain) {
 TEST_F(Keys, ACompromisedCurrentKeyAsksForARotation) {
   const auto marked =
       mount_.Call(Operation::kUpdate, Cat("keys/", kids_[2], "/compromised"), Json::object());
-  EXPECT_THAT((*marked)->warnings, Contains(HasSubstr("rotate now")));
+  const std::string leave = "write rotate activation=immediate";
+  EXPECT_THAT((*marked)->warnings, Contains(HasSubstr(leave)));
   EXPECT_THAT((*mount_.Call(Operation::kRead, "status"))->warnings,
-              Contains(HasSubstr("marked as compromised: rotate now")));
-  EXPECT_EQ(mount_.Read("verify")->at("result"), "fail");
+              Contains(HasSubstr(Cat("marked as compromised: ", leave))));
+  const auto verified = mount_.Read("verify");
+  EXPECT_EQ(verified->at("result"), "fail");
+  EXPECT_EQ(verified->at("rotation.current_not_compromised"),
+            Cat("fail: the current key is marked as compromised: ", leave));
   EXPECT_THAT(Destroy(kids_[2]), StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::_));
   ASSERT_THAT(mount_.Write("rotate"), IsOk());
   EXPECT_THAT(Destroy(kids_[2]), IsOk());
+}
+
+// To stage is not to leave it, and what then is asked for is not another rotation.
+TEST_F(Keys, ACompromisedCurrentKeyIsLeftByTheStagedOneAtOnce) {
+  ASSERT_THAT(mount_.Write(Cat("keys/", kids_[2], "/compromised")), IsOk());
+  const auto staged =
+      mount_.Call(Operation::kUpdate, "rotate", base::Json{{"activation", "staged"}});
+  ASSERT_THAT(staged, IsOk());
+  EXPECT_THAT((*staged)->warnings, Contains(AllOf(HasSubstr(kids_[2]), HasSubstr("compromised"),
+                                                  HasSubstr("write activate force=true"))));
+  const std::string kid((*staged)->data.at("staged_kid").get_ref<const base::JsonString&>());
+  EXPECT_THAT((*mount_.Call(Operation::kRead, "status"))->warnings,
+              Contains(HasSubstr(Cat("marked as compromised: write activate force=true, which "
+                                     "makes the staged kid ",
+                                     kid))));
+  EXPECT_THAT(mount_.Write("rotate"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("The current key is compromised: write activate"),
+                             ::testing::Not(HasSubstr("rollback")))));
+  ASSERT_THAT(mount_.Write("activate", base::Json{{"force", true}}), IsOk());
+  EXPECT_EQ(State(kid), "current");
 }
 
 TEST_F(Keys, ACompromisedStagedKeyIsNoLongerStaged) {

@@ -210,6 +210,10 @@ TEST_F(KvHome, EachChangeIsOneVersionOfTheSecret) {
 TEST_F(KvHome, AFreshRecordIsMadeInAnEmptySecret) {
   server_.DeleteAll();
   ASSERT_THAT(SetHome(), IsOk());
+  // A mistyped path looks the same.
+  EXPECT_THAT((*mount_.Call(Operation::kRead, "config/home"))->warnings,
+              ::testing::Contains(
+                  AllOf(HasSubstr("there is no secret at"), HasSubstr("check mount and path"))));
   EXPECT_EQ(mount_.Read("status")->at("home"), "kv");
   ASSERT_THAT(mount_.Write("init"), IsOk());
   EXPECT_EQ(server_.current(), 1u);
@@ -417,6 +421,10 @@ TEST_F(KvHome, KeysThatAnotherHandDropsCanComeBack) {
       Verified(),
       AllOf(HasSubstr(R"("result":"fail")"),
             HasSubstr(base::Cat("another hand took kid ", lost, " out of keys with version 3"))));
+  const auto status = mount_.Call(Operation::kRead, "status");
+  ASSERT_THAT(status, IsOk());
+  EXPECT_THAT((*status)->warnings, ::testing::Contains(HasSubstr("write repair")));
+  EXPECT_THAT(Text((*status)->data, "next_step"), HasSubstr(base::Cat("took kid ", lost)));
   EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", lost)), "left_because"), "external");
   const auto repaired = mount_.Write("repair");
   ASSERT_THAT(repaired, IsOk());
@@ -442,6 +450,9 @@ TEST_F(KvHome, WhatAnotherHandTookOutCanBeLeftOutForGood) {
   ASSERT_THAT(Rotate(), IsOk());
   const std::string lost = CurrentKid(Newest());
   server_.Put(server_.data(1));
+  // Seen at once, before any tick.
+  EXPECT_THAT(mount_.Write("repair", Json{{"dry_run", true}}), IsOk());
+  EXPECT_EQ(server_.current(), 3u);
   ASSERT_THAT(mount_.Tick(), IsOk());
   ASSERT_THAT(mount_.Write(base::Cat("keys/", lost, "/restore")), IsOk());
   ExpectVerifies();
@@ -1143,6 +1154,26 @@ TEST_F(KvHome, CredentialsCanBeChangedWhileTheRecordCannotBeRead) {
   }
 }
 
+TEST_F(KvHome, ALoginThatCannotReadTakesNotThePlaceOfOneThatCan) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Read("status"), IsOk());
+  const std::string other = absl::StrCat(server_.address(), "/");
+  // Reads of the record are for the token that is in use.
+  server_.set_plan([token = server_.calls().back().token](const FakeKvServer::Call& call) {
+    return call.method == "GET" && call.path.starts_with(kDataPath) && call.token != token
+               ? KvFault::kForbidden
+               : KvFault::kNone;
+  });
+  Json data{{"address", base::JsonText(other)}, {"secret_id", "secret-1"}};
+  EXPECT_THAT(mount_.Write("config/home", data),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("permission denied"), HasSubstr("force=true"))));
+  EXPECT_EQ(mount_.Read("config/home")->at("address"), base::JsonText(server_.address()));
+  data["force"] = true;
+  EXPECT_THAT(mount_.Write("config/home", data), IsOk());
+  EXPECT_EQ(mount_.Read("config/home")->at("address"), base::JsonText(other));
+}
+
 TEST_F(KvHome, AStandbyWritesNothing) {
   ASSERT_THAT(SetHome(), IsOk());
   mount_.system().standby = true;
@@ -1284,6 +1315,11 @@ TEST_F(KvHome, ADestroyedKeyThatAnotherHandPutsBackIsNamedAndCanBeDestroyedAgain
   server_.Put(with_key);
   ASSERT_THAT(mount_.Tick(), IsOk());
   EXPECT_THAT(Verified(), AllOf(HasSubstr(R"("result":"fail")"), HasSubstr("was destroyed, and")));
+  EXPECT_THAT(Text(*mount_.Read("status"), "next_step"),
+              base::Cat("kid ", first,
+                        " was destroyed, and another hand has put it back into the record: write "
+                        "destroy-key/",
+                        first, " once more"));
   ASSERT_THAT(Destroy(first), IsOk());
   EXPECT_FALSE(mek::Record::Parse(Newest())->HasKid(first));
   EXPECT_FALSE(HeldInStorage(first));

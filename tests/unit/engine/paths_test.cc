@@ -68,7 +68,7 @@ TEST_F(Paths, InitMakesAFirstRecordOnce) {
 
 TEST_F(Paths, InitAsADryRunChangesNothing) {
   const Json reply = *mount_.Write("init", Json{{"dry_run", true}});
-  EXPECT_EQ(Text(reply.at("current_kid")), "");
+  EXPECT_EQ(Text(reply.at("current_kid")), "(new)");
   EXPECT_EQ(reply.at("version"), 0u);
   EXPECT_TRUE(mount_.storage().content().empty());
 }
@@ -140,7 +140,8 @@ TEST_F(Paths, ADryRunShowsNeitherKidNorVersionAndChangesNothing) {
   const Json reply = *mount_.Write("rotate", Json{{"dry_run", "true"}});
   EXPECT_EQ(reply.at("dry_run"), true);
   EXPECT_EQ(reply.at("version"), 1u);
-  EXPECT_EQ(Text(reply.at("current_kid")), kFirstKid);
+  EXPECT_EQ(Text(reply.at("current_kid")), "(new)");
+  EXPECT_EQ(Text(reply.at("previous_kid")), kFirstKid);
   EXPECT_EQ(reply.at("key_count"), 2u);
   ASSERT_THAT(mount_.Write("rollback", Json{{"version", 9}, {"dry_run", true}}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("no version 9")));

@@ -76,7 +76,7 @@ TEST_F(Staged, TheNewKeyIsLastInBothSetsAndTheSelectorsStay) {
 TEST_F(Staged, ADryRunShowsNoKid) {
   const auto content = mount_.storage().content();
   const Json reply = *mount_.Write("rotate", Json{{"activation", "staged"}, {"dry_run", true}});
-  EXPECT_EQ(Text(reply.at("staged_kid")), "");
+  EXPECT_EQ(Text(reply.at("staged_kid")), "(new)");
   EXPECT_EQ(Text(reply.at("current_kid")), first_);
   EXPECT_EQ(reply.at("version"), 1u);
   EXPECT_EQ(mount_.storage().content(), content);
@@ -154,12 +154,18 @@ TEST_F(Staged, ItWaitsForTheRequiredAcknowledgements) {
   Config({{"required_acks", "nvcf-api,api-keys"}});
   const std::string staged = Stage();
   Ack("nvcf-api", staged);
-  Ack("api-keys", first_);  // of another key: does not count
+  // Of another key: does not count, and says so.
+  const auto current = mount_.Call(Operation::kUpdate, "ack",
+                                   Json{{"consumer", "api-keys"}, {"kid", JsonText(first_)}});
+  EXPECT_THAT((*current)->warnings,
+              ElementsAre(base::Cat("kid ", first_, " is the current one; the staged kid ", staged,
+                                    " still waits for api-keys")));
   mount_.Run(absl::Hours(49));
   EXPECT_EQ(Current(), first_);
   const Json status = Status();
   EXPECT_EQ(status.at("missing_acks"), Json::array({"api-keys"}));
-  EXPECT_THAT(Text(status.at("next_step")), HasSubstr("write ack"));
+  EXPECT_THAT(Text(status.at("next_step")),
+              HasSubstr(base::Cat("write ack consumer=NAME kid=", staged)));
   Ack("api-keys", staged);
   mount_.Run(absl::Minutes(1));
   EXPECT_EQ(Current(), staged);

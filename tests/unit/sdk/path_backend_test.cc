@@ -281,6 +281,15 @@ TEST_F(PathBackendTest, TheMarksOfAListingAreNoParametersOfIt) {
   EXPECT_THAT(handled_, ElementsAre("list keys"));
 }
 
+// `bao list -after=k` sends limit=-1 as well, and -limit=1 an empty after.
+TEST_F(PathBackendTest, TheDefaultsOfTheListFlagsAreNoParametersOfIt) {
+  EXPECT_THAT(Call(Operation::kList, "keys", Json{{"after", "k"}, {"limit", "-1"}}), IsOk());
+  EXPECT_THAT(Call(Operation::kList, "keys", Json{{"after", ""}}), IsOk());
+  EXPECT_THAT(Call(Operation::kList, "keys", Json{{"limit", "-2"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"limit\"")));
+  EXPECT_THAT(handled_, ElementsAre("list keys", "list keys"));
+}
+
 TEST_F(PathBackendTest, AHandlersErrorIsTheAnswer) {
   table_.paths[0].operations[0].handler = [](PathBackend&, const Request&, const FieldData&) {
     return absl::NotFoundError("gone");
