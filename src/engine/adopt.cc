@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/destroy.h"
@@ -73,6 +74,13 @@ mek::VersionDoc Adopted(mek::VersionDoc from, std::uint64_t number, const mek::V
   return from;
 }
 
+bool HasMarks(const mek::KeyMarks& marks, const mek::KeyMarks& some) {
+  const auto has = [](const auto& all, const auto& those) {
+    return std::ranges::all_of(those, [&](const auto& mark) { return all.contains(mark.first); });
+  };
+  return has(marks.compromised, some.compromised) && has(marks.destroyed, some.destroyed);
+}
+
 absl::Status DifferentRecords(const Version& here, const Version& there) {
   return absl::FailedPreconditionError(
       Cat("the KV secret holds another record (version ", there.number, ", current kid ",
@@ -82,14 +90,20 @@ absl::Status DifferentRecords(const Version& here, const Version& there) {
           "come to the end of its sets, so that nothing is lost. Nothing was changed"));
 }
 
-// Those of `keys` that may come back with another home's record: nobody took them out by name.
+// Those of the KV secret's keys that come along with the mount's record: nobody took them out by
+// name. Those `in_use` do in any case: the secret's readers seal with them until now.
 absl::StatusOr<std::vector<mek::SetKey>> WithoutRetired(Mount& mount, openbao::Storage& storage,
                                                         std::vector<mek::SetKey> keys,
+                                                        const std::set<std::string>& in_use,
                                                         const mek::KeyMarks& marks) {
   std::vector<mek::SetKey> left;
   for (mek::SetKey& key : keys) {
     const std::string& kid = key.jwk.kid();
     if (marks.destroyed.contains(kid)) continue;
+    if (in_use.contains(kid)) {
+      left.push_back(std::move(key));
+      continue;
+    }
     ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
                      mount.archive().Get(storage, kid));
     const mek::ArchivedKey* const archived = entry.has_value() ? entry->Find(key.set) : nullptr;
@@ -116,6 +130,12 @@ absl::StatusOr<mek::Record> WithoutDestroyed(mek::Record record, const mek::KeyM
   return record;
 }
 
+std::set<std::string> KidsOf(const std::vector<mek::SetKey>& keys) {
+  std::set<std::string> kids;
+  for (const mek::SetKey& key : keys) kids.insert(key.jwk.kid());
+  return kids;
+}
+
 // Both homes hold a record, and not the same: the one of `move.take`, with the other's keys, as the
 // version after the KV secret's.
 absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& request,
@@ -130,7 +150,19 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
       WithoutDestroyed((takes_kv ? there.doc.record : here.doc.record).Clone(), marks));
   std::vector<mek::SetKey> more = mek::KeysMissingIn(other, taken);
   if (!takes_kv) {
-    ASSIGN_OR_RETURN(more, WithoutRetired(mount, *request.storage, std::move(more), marks));
+    std::set<std::string> in_use{other.current_kid()};
+    // What an earlier try of this very request made is no more than a step.
+    if (!request.id.empty() && there.doc.request_id == request.id) {
+      in_use.insert(there.doc.previous_kid);
+    }
+    std::set<std::string> left_out = KidsOf(more);
+    ASSIGN_OR_RETURN(more, WithoutRetired(mount, *request.storage, std::move(more), in_use, marks));
+    for (const std::string& kid : KidsOf(more)) left_out.erase(kid);
+    if (!left_out.empty()) {
+      warnings.push_back(
+          Cat("retired or destroyed in the mount, these leave the KV secret as well: ",
+              absl::StrJoin(left_out, ", "), ". keys/KID/restore brings a retired one back"));
+    }
   }
   ASSIGN_OR_RETURN(mek::Record record, mek::Restore(taken, more));
   Change change{.record = std::move(record), .operation = "adopt"};
@@ -140,10 +172,29 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
   if (!takes_kv) {
     change.stages = here.doc.staged_kid;
     change.served_time = here.doc.scheduled_time;
+    // The KV secret's readers get it only now.
+    if (change.stages.has_value()) {
+      mount.spread().Begin(*change.stages);
+      RETURN_IF_ERROR(mount.spread().Save(*request.storage, *change.stages));
+    }
   }
   mek::VersionDoc doc = NextDoc(&there, std::move(change), request, move.reason, mount.Now());
   AddStamps(here.doc.requests, there.number + 1, doc);
   return doc;
+}
+
+// Whether `joined`, in the KV secret, has what the mount's record would bring along now.
+absl::StatusOr<bool> HasAll(Mount& mount, openbao::Storage& storage, const mek::VersionDoc& joined,
+                            const mek::VersionDoc& here, Move::Take take) {
+  if (!HasMarks(joined.marks, here.marks)) return false;
+  if (!KeysToArchive(here.record, joined).empty()) return false;
+  if (take == Move::Take::kKv) return true;
+  std::vector<mek::SetKey> more = mek::KeysMissingIn(joined.record, here.record);
+  const std::size_t count = more.size();
+  ASSIGN_OR_RETURN(
+      more, WithoutRetired(mount, storage, std::move(more), {joined.previous_kid}, joined.marks));
+  return more.size() == count && joined.record.current_kid() == here.record.current_kid() &&
+         joined.staged_kid == here.staged_kid;
 }
 
 absl::Status Append(RecordStore& store, openbao::Storage& storage, std::uint64_t number,
@@ -180,9 +231,11 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
     ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
     return kv.Rewrite(storage, there->number, document);
   }
-  // This very request came so far before.
-  if (!request.id.empty() && there->doc.requests.VersionOf(request.id).has_value())
-    return absl::OkStatus();
+  // This very request came so far before, and nothing was changed here since.
+  if (!request.id.empty() && there->doc.requests.VersionOf(request.id).has_value()) {
+    ASSIGN_OR_RETURN(const bool has_all, HasAll(mount, storage, there->doc, here->doc, move.take));
+    if (has_all) return absl::OkStatus();
+  }
   if (move.take == Move::Take::kNeither) return DifferentRecords(*here, *there);
   RETURN_IF_ERROR(mek::CheckNoConflict(there->doc.record, here->doc.record));
   ASSIGN_OR_RETURN(mek::VersionDoc doc, Joined(mount, request, move, *here, *there, warnings));
@@ -228,11 +281,24 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
   mek::VersionDoc from = std::move((*there)->doc);
 
   ASSIGN_OR_RETURN(const VersionPtr here, homes.mount().Live(storage));
-  // This very request came so far before.
-  if (here != nullptr && !request.id.empty() && here->doc.request_id == request.id) {
+  // This very request came so far before, and nothing was changed in the KV secret since.
+  if (here != nullptr && !request.id.empty() && here->doc.request_id == request.id &&
+      SameRecord(here->doc.record, from.record) && here->doc.staged_kid == from.staged_kid &&
+      HasMarks(here->doc.marks, from.marks)) {
     return absl::OkStatus();
   }
-  if (here != nullptr) RETURN_IF_ERROR(mek::CheckNoConflict(from.record, here->doc.record));
+  if (here != nullptr) {
+    if (const absl::Status conflict = mek::CheckNoConflict(from.record, here->doc.record);
+        !conflict.ok()) {
+      if (!move.force) {
+        return absl::Status(conflict.code(),
+                            Cat(conflict.message(),
+                                ". With force=true the KV secret's stays in the record, as its "
+                                "readers have it, and the mount's goes to the archive"));
+      }
+      warnings.push_back(Cat(conflict.message(), ": the mount's went to the archive"));
+    }
+  }
   ASSIGN_OR_RETURN(std::set<std::uint64_t> gone, GoneMeanwhile(storage));
   // Numbers are not given twice.
   const std::uint64_t live =

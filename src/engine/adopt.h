@@ -18,7 +18,8 @@ struct Move {
   // the other come to it in either case.
   enum class Take { kNeither, kKv, kMount };
   Take take = Take::kNeither;
-  // Into the mount: our newest document, if the secret can't be read.
+  // Into the mount: our newest document, if the secret can't be read, and the secret's key where
+  // the mount had another under the same kid. Within kv: a connection with which it can't be read.
   bool force = false;
   std::string reason;
 };

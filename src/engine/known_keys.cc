@@ -49,6 +49,22 @@ absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage, const 
   return known;
 }
 
+namespace {
+
+absl::StatusOr<bool> IsInStoredVersion(Mount& mount, openbao::Storage& storage,
+                                       const std::string& kid) {
+  ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, mount.records().List(storage));
+  for (const std::uint64_t number : numbers) {
+    const auto version = mount.records().Get(storage, number);
+    if (absl::IsDataLoss(version.status())) continue;
+    RETURN_IF_ERROR(version.status());
+    if (version->has_value() && (*version)->doc.record.HasKid(kid)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, const Version* live,
                                     const std::string& kid, mek::KeyAction action) {
   ASSIGN_OR_RETURN(KnownKey known, FindKey(mount, storage, live, kid));
@@ -56,9 +72,10 @@ absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, con
   const bool half_lost = action == mek::KeyAction::kRestore && known.in_record &&
                          known.can_be_restored && known.state != mek::KeyState::kCompromised;
   // A destroyed key that another hand has put back can be destroyed once more.
-  const bool is_back = action == mek::KeyAction::kDestroy &&
-                       known.state == mek::KeyState::kDestroyed &&
-                       (known.in_record || known.archived.has_value());
+  bool is_back = action == mek::KeyAction::kDestroy && known.state == mek::KeyState::kDestroyed;
+  if (is_back && !known.in_record && !known.archived.has_value()) {
+    ASSIGN_OR_RETURN(is_back, IsInStoredVersion(mount, storage, kid));
+  }
   const mek::KeyState state = half_lost || is_back ? mek::KeyState::kRetired : known.state;
   if (absl::Status checked = mek::CheckKeyAction(action, kid, state, known.is_current);
       !checked.ok()) {

@@ -55,7 +55,8 @@ absl::Status Lagging(std::uint64_t answered, std::uint64_t known) {
       Cat("the KV server answers with an older state of the secret (version ", answered,
           ", and version ", known,
           " was there): a standby that lags behind? Nothing was changed; try again, and set "
-          "address to the active node's"));
+          "address to the active node's. If that server was restored from a backup, config/home "
+          "type=mount force=true brings the newest record known here home"));
 }
 
 absl::Status Gone() {
@@ -104,8 +105,28 @@ absl::Status KvStore::ArchiveKeys(openbao::Storage& storage, const mek::VersionD
 absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& external) {
   ASSIGN_OR_RETURN(const std::optional<Version> before, CopyBefore(storage, external.number));
   if (!before.has_value()) return absl::OkStatus();
-  return archive_.Add(storage, KeysToArchive(before->doc.record, external.doc),
-                      external.doc.created_time, external.number, mek::DropReason::kExternal);
+  std::vector<mek::SetKey> taken;
+  std::vector<mek::SetKey> mended;
+  for (mek::SetKey& key : KeysToArchive(before->doc.record, external.doc)) {
+    ASSIGN_OR_RETURN(const bool is_mended, IsMended(storage, key, external.doc.record));
+    (is_mended ? mended : taken).push_back(std::move(key));
+  }
+  RETURN_IF_ERROR(archive_.Add(storage, std::move(taken), external.doc.created_time,
+                               external.number, mek::DropReason::kExternal));
+  return archive_.Add(storage, std::move(mended), external.doc.created_time, external.number,
+                      mek::DropReason::kDropped);
+}
+
+absl::StatusOr<bool> KvStore::IsMended(openbao::Storage& storage, const mek::SetKey& displaced,
+                                       const mek::Record& record) {
+  const std::string& kid = displaced.jwk.kid();
+  const mek::Jwk* const now = record.set(displaced.set).Find(kid);
+  if (now == nullptr) return false;
+  ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry, archive_.Get(storage, kid));
+  return entry.has_value() && std::ranges::any_of(entry->keys(), [&](const mek::ArchivedKey& key) {
+           return key.key.set == displaced.set && key.reason == mek::DropReason::kExternal &&
+                  key.key.jwk.HasKeyOf(*now);
+         });
 }
 
 absl::StatusOr<std::optional<Version>> KvStore::CopyBefore(openbao::Storage& storage,
@@ -382,8 +403,9 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
     // What was pruned here, or went with a destroyed key, is not fetched again.
     if (!readable || std::ranges::binary_search(copies, number)) continue;
     if (!copies.empty() && number < copies.front()) continue;
-    if (newest.has_value() && std::ranges::find(newest->doc.deleted_versions, number) !=
-                                  newest->doc.deleted_versions.end()) {
+    // Of a secret made anew the numbers mean other versions.
+    if (!begun_anew && newest.has_value() &&
+        std::ranges::binary_search(newest->doc.deleted_versions, number)) {
       continue;
     }
     ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> version, secret_->Read(number));
@@ -421,7 +443,16 @@ absl::Status KvStore::SettleIntents(openbao::Storage& storage, std::uint64_t cur
     if (intent.number == current + 1) continue;  // it may still come
     ASSIGN_OR_RETURN(const std::optional<Version> copy, copies_.Get(storage, intent.number));
     if (copy.has_value()) {
-      // It became that version, or lost to it.
+      // It became that version, or lost to it; or it was that one once, and readers had its key,
+      // until the server was restored from a snapshot and another one came in its place.
+      const absl::StatusOr<mek::VersionDoc> doc = IntentDoc(storage, intent);
+      if (doc.ok()) {
+        RETURN_IF_ERROR(ArchiveMissing(archive_, storage, KeysToArchive(doc->record, copy->doc),
+                                       doc->created_time, intent.number,
+                                       mek::DropReason::kDropped));
+      } else if (!absl::IsDataLoss(doc.status())) {
+        return doc.status();
+      }
       RETURN_IF_ERROR(storage.Delete(intent.key));
     } else {
       RETURN_IF_ERROR(Abandon(storage, intent));

@@ -92,6 +92,10 @@ class KvStore final : public RecordStore {
                             mek::DropReason reason);
 
   // Our newest document of an earlier version.
+  // Whether another hand put a key back in the place of `displaced` that another hand had taken
+  // out.
+  absl::StatusOr<bool> IsMended(openbao::Storage& storage, const mek::SetKey& displaced,
+                                const mek::Record& record);
   absl::StatusOr<std::optional<Version>> CopyBefore(openbao::Storage& storage,
                                                     std::uint64_t number);
   // The version of the secret, with our document or an external one after the newest of ours

@@ -381,7 +381,7 @@ absl::Status Mount::Prune(const openbao::Request& request, int limit) {
 
 absl::StatusOr<bool> Mount::IsKeptElsewhere(openbao::Storage& storage, const Version& old,
                                             const Version& live) {
-  for (const mek::SetKey& key : mek::KeysMissingIn(old.doc.record, live.doc.record)) {
+  for (const mek::SetKey& key : KeysToArchive(old.doc.record, live.doc)) {
     ASSIGN_OR_RETURN(const bool archived, archive_.Holds(storage, key));
     if (!archived) return false;
   }

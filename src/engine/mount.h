@@ -163,7 +163,7 @@ class Mount {
   // unknown against mek/incoming.h.
   absl::Status CheckAddedKeys(openbao::Storage& storage, const Change& change, const Version* live);
 
-  // Whether each key of a version is in the live record or in the archive.
+  // Whether each key of a version is in the live record or in the archive, or was destroyed.
   absl::StatusOr<bool> IsKeptElsewhere(openbao::Storage& storage, const Version& old,
                                        const Version& live);
 

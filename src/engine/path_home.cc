@@ -286,7 +286,8 @@ std::vector<openbao::Field> Fields() {
       {.name = "force",
        .type = FieldType::kBool,
        .description = "Into the mount: bring the newest version known here, if the secret can't "
-                      "be read. Within kv: set a connection with which it can't be read."},
+                      "be read; keep the secret's keys where the mount had others under the same "
+                      "kid. Within kv: set a connection with which it can't be read."},
   };
   return fields;
 }

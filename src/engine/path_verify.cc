@@ -191,7 +191,8 @@ Finding CheckNothingLost(const std::map<KeyRef, std::vector<Stored::Key>>& store
       if (live.marks.destroyed.contains(ref.kid)) {
         return {kCheck, Finding::Level::kWarn,
                 Cat("kid ", ref.kid, " was destroyed, and version ", key.version,
-                    " still holds it; this is made good within a minute")};
+                    " still holds it: if this is not made good within a minute, write destroy-key/",
+                    ref.kid, " once more")};
       }
       return {
           kCheck, Finding::Level::kFail,

@@ -542,6 +542,25 @@ TEST_F(KvHome, ASecretMadeAnewIsAdoptedAndTheOldKeysAreKept) {
   ExpectVerifies();
 }
 
+// Whose first version has the number of one that went with a destroyed key.
+TEST_F(KvHome, ASecretMadeAnewForgetsNoMarkAndNoKey) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const Json first = server_.data(1);
+  const std::string destroyed = CurrentKid(first);
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(Destroy(destroyed), IsOk());
+  server_.DeleteAll();
+  const Json fresh = RotatedByHand(first, 8);
+  server_.Put(fresh);
+  server_.Put(first);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Versions(), ElementsAre("1", "2"));
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", destroyed)), "state"), "destroyed");
+  EXPECT_THAT(Verified(), HasSubstr("was destroyed, and another hand has put it back"));
+  // The one that was there between the two is known.
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", CurrentKid(fresh))), "left_because"), "external");
+}
+
 TEST_F(KvHome, ASecretMadeAnewIsKnownForThatWhateverItsVersion) {
   ASSERT_THAT(SetHome(), IsOk());
   const Json first = server_.data(1);
@@ -830,6 +849,126 @@ TEST_F(KvHome, GoesBackWithTheRecordOfEitherHomeAndLosesNoKey) {
     EXPECT_EQ(Text(*status, "previous_kid"), CurrentKid(server.data(takes_kv ? 2 : 3)));
     EXPECT_EQ(server.current(), 4u);
   }
+}
+
+// The host sends a move again that a crash has cut off, and by then another request was answered.
+TEST_F(KvHome, AMoveThatGoesOnLeavesOutNothingOfWhatCameBetween) {
+  const auto cut_off = [&](Json data) {
+    mount_.storage().set_plan([](const FakeStorage::Call& call) {
+      return call.name == "put" && call.key == "config/home" ? Fault::kErrorBefore : Fault::kNone;
+    });
+    EXPECT_FALSE(mount_.Write("config/home", std::move(data), "move").ok());
+    mount_.storage().set_plan(nullptr);
+    mount_.Restart();
+  };
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  const Json home{{"type", "mount"}};
+  cut_off(home);
+  ASSERT_THAT(Rotate(Json::object(), "between"), IsOk());
+  const std::string second = CurrentKid(Newest());
+  ASSERT_NE(first, second);
+  ASSERT_THAT(mount_.Write("config/home", home, "move"), IsOk());
+  EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+  EXPECT_EQ(CurrentKid(mount_.Record()), second);
+  ExpectVerifies();
+  // What that request was answered stays answered.
+  EXPECT_EQ(Text(*Rotate(Json::object(), "between"), "current_kid"), second);
+
+  // And into kv, where each of these would be left out by a move that is thought to be done.
+  for (const char* take : {"mount", "kv"}) {
+    SCOPED_TRACE(take);
+    ASSERT_THAT(Rotate(), IsOk());
+    const std::string before = CurrentKid(mount_.Record());
+    Json back{{"type", "kv"}, {"take", take}};
+    cut_off(back);
+    ASSERT_THAT(Rotate(Json::object(), base::Cat("between ", take)), IsOk());
+    const std::string between = CurrentKid(mount_.Record());
+    const std::string& marked = take == std::string("mount") ? first : second;
+    ASSERT_THAT(mount_.Write(base::Cat("keys/", marked, "/compromised")), IsOk());
+    ASSERT_THAT(mount_.Write("config/home", back, "move"), IsOk());
+    EXPECT_EQ(mount_.Read("status")->at("home"), "kv");
+    EXPECT_THAT(KidsOf(Newest()), ::testing::IsSupersetOf({base::Cat("keys ", between),
+                                                           base::Cat("private_jwks ", before)}));
+    EXPECT_EQ(CurrentKid(Newest()) == between, take == std::string("mount"));
+    EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", marked)), "state"), "compromised");
+    ExpectVerifies();
+    ASSERT_THAT(mount_.Write("config/home", home, base::Cat("home ", take)), IsOk());
+  }
+}
+
+TEST_F(KvHome, AKeyThatTheSecretsReadersSealWithStaysWhateverWasRetiredInTheMount) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string in_use = CurrentKid(Newest());
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", in_use, "/retire")), IsOk());
+  ASSERT_THAT(SetHome(Json{{"take", "mount"}}), IsOk());
+  EXPECT_NE(CurrentKid(Newest()), in_use);
+  EXPECT_TRUE(KidsOf(Newest()).contains(base::Cat("keys ", in_use)));
+  ExpectVerifies();
+}
+
+// Readers of the secret get the mount's staged key only with the move.
+TEST_F(KvHome, AStagedKeyThatComesIntoTheSecretBeginsItsGracePeriodAnew) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  ASSERT_THAT(mount_.Write("config", Json{{"grace_period", "48h"}}), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
+  const std::string staged = Text(*mount_.Read("status"), "staged_kid");
+  mount_.Run(absl::Hours(47));
+  ASSERT_THAT(SetHome(Json{{"take", "mount"}}), IsOk());
+  mount_.Run(absl::Hours(2));
+  EXPECT_EQ(Text(*mount_.Read("status"), "staged_kid"), staged);
+  EXPECT_NE(CurrentKid(Newest()), staged);
+  mount_.Run(absl::Hours(47));
+  EXPECT_EQ(CurrentKid(Newest()), staged);
+}
+
+TEST_F(KvHome, AKeyThatWasRepairedInTheSecretComesHomeByForce) {
+  // What the runbook leaves is in the mount; the payload keys come back in the secret.
+  const Json good = TestMount::RecordOf("good_bootstrapped");
+  Json damaged = good;
+  damaged["private_jwks"] = good.at("keys");
+  const std::string kid = CurrentKid(good);
+  server_.DeleteAll();
+  ASSERT_THAT(mount_.Write("import", damaged), IsOk());
+  ASSERT_THAT(SetHome(), IsOk());
+  Json backup{{"backup", Json{{"data", Json{{"data", good}}}}}};
+  ASSERT_THAT(mount_.Write("repair", backup), IsOk());
+  EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
+  const Json home{{"type", "mount"}};
+  EXPECT_THAT(mount_.Write("config/home", home),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr(kid), HasSubstr("force=true"))));
+  Json forced = home;
+  forced["force"] = true;
+  const auto moved = mount_.Call(Operation::kUpdate, "config/home", forced);
+  ASSERT_THAT(moved, IsOk());
+  EXPECT_THAT((*moved)->warnings, ::testing::Contains(HasSubstr("went to the archive")));
+  EXPECT_EQ(PayloadKey(mount_.Record(), kid), PayloadKey(good, kid));
+  ExpectVerifies();
+}
+
+// What another hand overwrote and put right again is no damage any more, until it is done again.
+TEST_F(KvHome, WhatAHandPutsRightAgainNeedsNoRepair) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const Json good = Newest();
+  const std::string kid = CurrentKid(good);
+  Json damaged = good;
+  damaged["private_jwks"] = good.at("keys");
+  for (int i = 0; i < 2; ++i) {
+    server_.Put(damaged);
+    ASSERT_THAT(mount_.Tick(), IsOk());
+    EXPECT_THAT(Verified(), HasSubstr("another hand put another key in the place of kid"));
+    server_.Put(good);
+    ASSERT_THAT(mount_.Tick(), IsOk());
+    EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
+    ExpectVerifies();
+  }
+  EXPECT_THAT(mount_.Write("repair"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                               HasSubstr("there is nothing to repair")));
 }
 
 TEST_F(KvHome, AMountsRecordMovesIntoAnEmptySecretOrOneThatHoldsTheSame) {
@@ -1330,6 +1469,17 @@ TEST_F(KvHome, ADestroyedKeyThatAnotherHandPutsBackIsNamedAndCanBeDestroyedAgain
   server_.Put(with_key);
   ASSERT_THAT(mount_.Write("data/encryption/keys/stored_data", Json{{"data", without}}), IsOk());
   EXPECT_THAT(Entries(base::Cat("archive/", first)), SizeIs(0));
+  // The version with it stops no pruning, and can be freed of it.
+  EXPECT_TRUE(HeldInStorage(first));
+  EXPECT_THAT(Verified(), HasSubstr(base::Cat("write destroy-key/", first, " once more")));
+  ASSERT_THAT(Destroy(first), IsOk());
+  EXPECT_FALSE(HeldInStorage(first));
+  server_.Put(with_key);
+  server_.Put(without);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  ASSERT_THAT(mount_.Write("config", Json{{"max_versions", 2}}), IsOk());
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Versions(), SizeIs(2));
 }
 
 TEST_F(KvHome, ADestroyedKeyIsNotInAVersionThatStillHasToBeSettled) {
