@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   return openbao::ServeBackend(
       {
           .name = "openbao-plugin-secrets-mek",
+          .type = "mek",
           .version = MEK_VERSION,
           .factory = engine::EngineFactory(MEK_VERSION, clock, random),
       },

@@ -42,8 +42,11 @@ class Strictness {
   }
 
  private:
+  // Wiped, as a short string lies in its vector itself.
+  using Names = std::vector<JsonString, WipingAllocator<JsonString>>;
+
   void Name(const JsonString& name) {
-    std::vector<JsonString>& names = names_.back();
+    Names& names = names_.back();
     if (names.size() >= max_members_) {
       throw Refused{absl::StrCat("a JSON object has more than ", max_members_, " members")};
     }
@@ -57,7 +60,7 @@ class Strictness {
   const std::size_t max_members_;
   const bool keep_;
   // The member names seen so far in each open object (none for an open array).
-  std::vector<std::vector<JsonString>> names_;
+  std::vector<Names> names_;
 };
 
 absl::StatusOr<Json> Read(std::string_view text, int max_depth, std::size_t max_members,
@@ -105,10 +108,26 @@ std::size_t TextSize(const Json& value) {
   return size;
 }
 
+bool IsQuoted(char c) { return c == '"' || c == '\\'; }
+
+// The library would put a string with escapes together on the stack, where nothing wipes it. What
+// has keys in it (an archived JWK) is printable ASCII, and escapes quotes only.
 void DumpString(const JsonString& text, SecretBytes& out) {
-  if (PlainPrefix(text) != text.size()) return out.Append(Json(text).dump());
+  for (std::string_view rest = text; !rest.empty(); rest.remove_prefix(1)) {
+    rest.remove_prefix(PlainPrefix(rest));
+    if (rest.empty()) break;
+    if (!IsQuoted(rest.front())) return out.Append(Json(text).dump());
+  }
   out.Append("\"");
-  out.Append(text);
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::size_t plain = PlainPrefix(rest);
+    out.Append(rest.substr(0, plain));
+    rest.remove_prefix(plain);
+    if (rest.empty()) break;
+    out.Append("\\");
+    out.Append(rest.substr(0, 1));
+    rest.remove_prefix(1);
+  }
   out.Append("\"");
 }
 

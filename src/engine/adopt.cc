@@ -172,11 +172,6 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
   if (!takes_kv) {
     change.stages = here.doc.staged_kid;
     change.served_time = here.doc.scheduled_time;
-    // The KV secret's readers get it only now.
-    if (change.stages.has_value()) {
-      mount.spread().Begin(*change.stages);
-      RETURN_IF_ERROR(mount.spread().Save(*request.storage, *change.stages));
-    }
   }
   mek::VersionDoc doc = NextDoc(&there, std::move(change), request, move.reason, mount.Now());
   AddStamps(here.doc.requests, there.number + 1, doc);
@@ -218,6 +213,8 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   ASSIGN_OR_RETURN(std::optional<Version> there, kv.StoredLive(storage));
   ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().StoredLive(storage));
   if (!here.has_value()) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckReasonHides(move.reason, here->doc.record));
+  if (there.has_value()) RETURN_IF_ERROR(CheckReasonHides(move.reason, there->doc.record));
   if (!there.has_value()) {
     RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), here->doc));
     return Append(kv, storage, 1,
@@ -245,6 +242,11 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   if (SameRecord(doc.record, there->doc.record)) {
     ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
     return kv.Rewrite(storage, there->number, document);
+  }
+  // The KV secret's readers get the mount's staged key only now.
+  if (doc.staged_kid.has_value() && doc.staged_kid != there->doc.staged_kid) {
+    mount.spread().Begin(*doc.staged_kid);
+    RETURN_IF_ERROR(mount.spread().Save(storage, *doc.staged_kid));
   }
   return Append(kv, storage, there->number + 1, std::move(doc));
 }
@@ -280,6 +282,7 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
   if (!there->has_value()) return absl::OkStatus();
   mek::VersionDoc from = std::move((*there)->doc);
 
+  RETURN_IF_ERROR(CheckReasonHides(move.reason, from.record));
   ASSIGN_OR_RETURN(const VersionPtr here, homes.mount().Live(storage));
   // This very request came so far before, and nothing was changed in the KV secret since.
   if (here != nullptr && !request.id.empty() && here->doc.request_id == request.id &&

@@ -52,9 +52,6 @@ struct Config {
   }
   // Precondition: Check() passed.
   mek::RotationPlan rotation_plan() const;
-  bool rotates_by_itself() const {
-    return auto_rotate_period > absl::ZeroDuration() || !rotation_schedule.empty();
-  }
 };
 
 // "staged", "immediate".

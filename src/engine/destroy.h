@@ -32,7 +32,8 @@ absl::StatusOr<std::set<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage)
 // Whether the entries "destroying" and "destroyed_versions" can be read.
 absl::Status CheckDestroying(openbao::Storage& storage);
 
-// Goes on where a crash or an error left off. At most one read if there is nothing to do.
+// Goes on where a crash or an error left off. At most one read if there is nothing to do. Takes the
+// mount's lock.
 absl::Status FinishDestroying(Mount& mount, const openbao::Request& request);
 
 }  // namespace engine

@@ -22,7 +22,8 @@ namespace engine {
 // record of each version beyond the secret's own history, is in our storage:
 //
 //   kv/versions/NNNNNNNNNN     our document of that version of the secret
-//   kv/intents/NNNNNNNNNN-KK   a document that was to become that version, until that is settled
+//   kv/intents/NNNNNNNNNN-KKKKKKKKKK
+//                              a document that was to become that version, until that is settled
 //   kv/created                 when the secret was made, in its server's words: one made anew under
 //                              the same name has another
 //
@@ -91,11 +92,11 @@ class KvStore final : public RecordStore {
   absl::Status ForgetAllBut(openbao::Storage& storage, std::optional<std::uint64_t> kept,
                             mek::DropReason reason);
 
-  // Our newest document of an earlier version.
   // Whether another hand put a key back in the place of `displaced` that another hand had taken
   // out.
   absl::StatusOr<bool> IsMended(openbao::Storage& storage, const mek::SetKey& displaced,
                                 const mek::Record& record);
+  // Our newest document of an earlier version.
   absl::StatusOr<std::optional<Version>> CopyBefore(openbao::Storage& storage,
                                                     std::uint64_t number);
   // The version of the secret, with our document or an external one after the newest of ours

@@ -80,6 +80,13 @@ absl::Status CheckReason(const std::string& reason) {
   return absl::OkStatus();
 }
 
+absl::Status CheckReasonHides(const std::string& reason, const mek::Record& record) {
+  if (!mek::ShowsKey(reason, record)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "reason shows a key of the record, and many may read the history: say it without the key. "
+      "Nothing was changed");
+}
+
 void CarryOn(const Version& live, const Change& change, mek::VersionDoc& next) {
   const mek::VersionDoc& before = live.doc;
   const std::string& current = next.record.current_kid();
@@ -322,12 +329,8 @@ absl::StatusOr<Outcome> Mount::ApplyOnce(const openbao::Request& request,
 
   ASSIGN_OR_RETURN(Change change, compute(live.get()));
   RETURN_IF_ERROR(CheckAddedKeys(storage, change, live.get()));
-  if (mek::ShowsKey(options.reason, change.record) ||
-      (live != nullptr && mek::ShowsKey(options.reason, live->doc.record))) {
-    return absl::InvalidArgumentError(
-        "reason shows a key of the record, and many may read the history: say it without the key. "
-        "Nothing was changed");
-  }
+  RETURN_IF_ERROR(CheckReasonHides(options.reason, change.record));
+  if (live != nullptr) RETURN_IF_ERROR(CheckReasonHides(options.reason, live->doc.record));
   const mek::DropReason drop_reason = change.drop_reason;
   std::vector<std::string> warnings = std::move(change.warnings);
   mek::VersionDoc doc = NextDoc(live.get(), std::move(change), request, options.reason, Now());

@@ -65,7 +65,7 @@ struct Change {
   std::optional<absl::Time> served_time = std::nullopt;
   // Left out: as they were.
   std::optional<mek::KeyMarks> marks = std::nullopt;
-  // Why keys leave the record with it. kDestroyed: they are not archived.
+  // Why keys leave the record with it.
   mek::DropReason drop_reason = mek::DropReason::kDropped;
   // Keys that are another than the live one, and are meant to be (a repair's).
   std::set<mek::KeyRef> replaced = {};
@@ -90,6 +90,8 @@ mek::VersionDoc NextDoc(const Version* live, Change change, const openbao::Reque
 
 // INVALID_ARGUMENT for a reason that is too long, or not one line of text.
 absl::Status CheckReason(const std::string& reason);
+// INVALID_ARGUMENT if it shows a key of the record.
+absl::Status CheckReasonHides(const std::string& reason, const mek::Record& record);
 
 // What came of a write: the version it made, or for a dry run the version it would
 // have made, numbered as the live one; for a replayed request the version that it made the first
@@ -122,6 +124,7 @@ class Mount {
   absl::StatusOr<Outcome> Apply(const openbao::Request& request, const WriteOptions& options,
                                 const Compute& compute);
 
+  // Each of these two takes the mount's lock.
   // What others have changed in the record's home becomes known while it is still to be had there.
   absl::Status CatchUp(const openbao::Request& request);
 

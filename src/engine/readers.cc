@@ -149,8 +149,13 @@ void Readers::MakeRoom() {
 }
 
 absl::Status Readers::Load(openbao::Storage& storage) {
-  if (loaded_) return absl::OkStatus();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (loaded_) return absl::OkStatus();
+  }
   const absl::StatusOr<std::vector<Reader>> all = GetReaders(storage);
+  absl::MutexLock lock(&mutex_);
+  if (loaded_) return absl::OkStatus();
   if (mek::IsUnreadable(all.status())) {
     // An account of who looked is no reason to stand still; it begins anew, and says so. A newer
     // plugin's is left as it is.
@@ -178,8 +183,8 @@ void Readers::Drop(absl::Time since) {
 }
 
 absl::StatusOr<std::vector<Reader>> Readers::Seen(openbao::Storage& storage, absl::Time since) {
-  absl::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(Load(storage));
+  absl::MutexLock lock(&mutex_);
   std::vector<Reader> seen;
   for (const auto& [name, reader] : readers_) {
     if (reader.seen >= since) seen.push_back(reader);
@@ -194,9 +199,9 @@ bool Readers::incomplete() {
 
 absl::Status Readers::Save(openbao::Storage& storage, absl::Time since, absl::Time now) {
   Json list = Json::array();
+  RETURN_IF_ERROR(Load(storage));
   {
     absl::MutexLock lock(&mutex_);
-    RETURN_IF_ERROR(Load(storage));
     Drop(since);
     const bool times_are_old = !saved_.has_value() || now - *saved_ >= kSaveLaterTimes;
     if (!may_save_ || (!has_news_ && !(has_later_ && times_are_old))) return absl::OkStatus();

@@ -57,7 +57,8 @@ class Readers {
   absl::Status Save(openbao::Storage& storage, absl::Time since, absl::Time now);
 
  private:
-  absl::Status Load(openbao::Storage& storage) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What was kept is read and merged once: without the lock, which each read of the record takes.
+  absl::Status Load(openbao::Storage& storage) ABSL_LOCKS_EXCLUDED(mutex_);
   void Drop(absl::Time since) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -16,7 +16,8 @@
 
 namespace engine {
 
-// One version of the record, numbered from 1 without gaps; the highest is live.
+// One version of the record, numbered from 1, with gaps only where versions went with a destroyed
+// key; the highest is live.
 struct Version {
   std::uint64_t number;
   mek::VersionDoc doc;

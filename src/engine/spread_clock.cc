@@ -22,6 +22,7 @@ constexpr absl::Duration kJump = absl::Minutes(5);
 }  // namespace
 
 absl::Status SpreadClock::Load(openbao::Storage& storage, const std::string& kid) {
+  if (Known(kid).has_value()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(kKey));
   absl::Duration counted = absl::ZeroDuration();
   std::optional<absl::Time> kept;
@@ -29,14 +30,15 @@ absl::Status SpreadClock::Load(openbao::Storage& storage, const std::string& kid
     ASSIGN_OR_RETURN(const base::Json document,
                      mek::ReadDocument(kWhat, kSchema, {"kid", "seconds", "time"}, entry->view()));
     ASSIGN_OR_RETURN(const std::string of, mek::ReadString(kWhat, document, "kid"));
-    ASSIGN_OR_RETURN(const std::uint64_t seconds, mek::ReadNumber(kWhat, document, "seconds"));
+    ASSIGN_OR_RETURN(const absl::Duration spread, mek::ReadSeconds(kWhat, document, "seconds"));
     ASSIGN_OR_RETURN(const absl::Time time, mek::ReadTime(kWhat, document, "time"));
     if (of == kid) {
-      counted = absl::Seconds(static_cast<std::int64_t>(seconds));
+      counted = spread;
       kept = time;
     }
   }
-  Begin(kid, counted, kept);
+  absl::MutexLock lock(&mutex_);
+  if (kid_ != kid) Begin(kid, counted, kept);
   return absl::OkStatus();
 }
 
@@ -58,9 +60,9 @@ absl::Duration SpreadClock::Counted() const { return base_ + (clock_->Monotonic(
 
 absl::StatusOr<absl::Duration> SpreadClock::Elapsed(openbao::Storage& storage,
                                                     const std::string& kid) {
-  absl::MutexLock lock(&mutex_);
-  if (kid_ != kid) RETURN_IF_ERROR(Load(storage, kid));
-  return Counted();
+  RETURN_IF_ERROR(Load(storage, kid));
+  // Another kid was staged meanwhile: nothing counts for this one any more.
+  return Known(kid).value_or(absl::ZeroDuration());
 }
 
 std::optional<absl::Duration> SpreadClock::Known(const std::string& kid) {
@@ -69,15 +71,12 @@ std::optional<absl::Duration> SpreadClock::Known(const std::string& kid) {
 }
 
 absl::Status SpreadClock::Save(openbao::Storage& storage, const std::string& kid) {
-  absl::Duration counted;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (kid_ != kid) RETURN_IF_ERROR(Load(storage, kid));
-    counted = Counted();
-  }
+  RETURN_IF_ERROR(Load(storage, kid));
+  const std::optional<absl::Duration> counted = Known(kid);
+  if (!counted.has_value()) return absl::OkStatus();
   base::Json body = base::Json::object();
   body["kid"] = base::JsonText(kid);
-  body["seconds"] = static_cast<std::uint64_t>(absl::ToInt64Seconds(counted));
+  body["seconds"] = static_cast<std::uint64_t>(absl::ToInt64Seconds(*counted));
   ASSIGN_OR_RETURN(body["time"], mek::TimeJson(clock_->Now()));
   ASSIGN_OR_RETURN(const base::SecretBytes document, mek::WriteDocument(kSchema, body));
   return storage.Put(kKey, document);

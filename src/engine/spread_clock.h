@@ -36,8 +36,8 @@ class SpreadClock {
  private:
   void Begin(const std::string& kid, absl::Duration counted, std::optional<absl::Time> kept)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Load(openbao::Storage& storage, const std::string& kid)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What was kept, read without the lock, which each read of the record takes.
+  absl::Status Load(openbao::Storage& storage, const std::string& kid) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Duration Counted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   base::Clock* const clock_;

@@ -82,6 +82,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const std::string& dire
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   std::ranges::copy(listener->path_, address.sun_path);
+  if (!listener->closing_.ok()) return ErrnoError("the listener can't be told to close");
   Fd& socket = listener->socket_;
   socket = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   // The file that bind makes takes its mode from the socket (Linux), with no moment of a wider one.

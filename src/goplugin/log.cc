@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -33,12 +32,15 @@ base::JsonString Dump(const base::Json& line) {
   return line.dump(-1, ' ', false, base::Json::error_handler_t::replace);
 }
 
-std::atomic<base::Logger*> g_grpc_logger = nullptr;
+// gRPC's threads may log while it goes, so it is held while it is used.
+constinit absl::Mutex g_grpc_mutex(absl::kConstInit);
+base::Logger* g_grpc_logger ABSL_GUARDED_BY(g_grpc_mutex) = nullptr;
 
 void LogFromGrpc(gpr_log_func_args* args) {
   if (args->severity != GPR_LOG_SEVERITY_ERROR) return;
-  if (base::Logger* logger = g_grpc_logger.load()) {
-    logger->Log(base::LogLevel::kWarn, args->message, {{"source", "grpc"}});
+  absl::MutexLock lock(&g_grpc_mutex);
+  if (g_grpc_logger != nullptr) {
+    g_grpc_logger->Log(base::LogLevel::kWarn, args->message, {{"source", "grpc"}});
   }
 }
 
@@ -91,11 +93,17 @@ void HclogLogger::Log(base::LogLevel level, std::string_view message,
 }
 
 GrpcLogToLogger::GrpcLogToLogger(base::Logger* logger) {
-  g_grpc_logger = logger;
+  {
+    absl::MutexLock lock(&g_grpc_mutex);
+    g_grpc_logger = logger;
+  }
   gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
   gpr_set_log_function(LogFromGrpc);
 }
 
-GrpcLogToLogger::~GrpcLogToLogger() { g_grpc_logger = nullptr; }
+GrpcLogToLogger::~GrpcLogToLogger() {
+  absl::MutexLock lock(&g_grpc_mutex);
+  g_grpc_logger = nullptr;
+}
 
 }  // namespace goplugin

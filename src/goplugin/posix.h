@@ -31,7 +31,7 @@ class Fd {
   int fd_ = -1;
 };
 
-// An eventfd for poll(2), not raised.
+// An eventfd for poll(2), not raised; none, with errno, if there is none to be had.
 Fd MakeEvent();
 // Makes it readable for good.
 void Raise(const Fd& event);

@@ -85,8 +85,8 @@ absl::StatusOr<Fd> TakeOverSignals() {
   sigset_t term;
   sigemptyset(&term);
   sigaddset(&term, SIGTERM);
-  if (pthread_sigmask(SIG_BLOCK, &term, nullptr) != 0)
-    return ErrnoError("SIGTERM can't be blocked");
+  errno = pthread_sigmask(SIG_BLOCK, &term, nullptr);
+  if (errno != 0) return ErrnoError("SIGTERM can't be blocked");
   Fd fd(signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.ok()) return ErrnoError("SIGTERM can't be waited for");
   return fd;

@@ -98,6 +98,7 @@ absl::Status Run(const ServeConfig& config, const Environment& environment, base
   // then the host would have killed us.
   grpc_init();
   Leaving leaving;
+  if (leaving.fd() < 0) return ErrnoError("there is no way to be told to leave");
   ASSIGN_OR_RETURN(const std::unique_ptr<Server> server,
                    Server::Start(config, request, clock, &leaving, logger));
   if (!PrintToStdout(server->handshake_line())) {

@@ -83,6 +83,11 @@ def test_no_key_is_left_by_an_operation(server: Server) -> None:
     assert memory.keys_in(rotated) > memory.keys_in(BOOTSTRAPPED)
     watch.add(rotated)
     watch.look("read")
+    retained = BOOTSTRAPPED["current_kid"]
+    mek.write(f"keys/{retained}/retire").ok()
+    watch.look("retire")
+    mek.write(f"keys/{retained}/restore").ok()
+    watch.look("restore")
     mek.record(version=1)
     watch.look("read of a version")
     mek.write("rollback", version=2, dry_run=True).ok()

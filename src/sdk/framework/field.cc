@@ -132,7 +132,7 @@ std::optional<Json> ToType(FieldType type, const Json& value) {
   return std::nullopt;
 }
 
-// As much of a key's text would tell of it; the parameters' names are shorter.
+// A longer one may be a key's text. (So a mistyped name of a long parameter is not shown.)
 constexpr std::size_t kMaxShownName = 15;
 
 // A name is shown only if it looks like one: a value may have slipped into its place.

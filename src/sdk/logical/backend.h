@@ -32,7 +32,7 @@ struct SpecialPaths {
   std::vector<std::string> seal_wrap_storage;  // storage prefixes to be seal-wrapped
 };
 
-// What a factory gets. The pointers outlive the backend.
+// What a factory gets. The pointers are good while calls are served, not in a backend's destructor.
 struct BackendConfig {
   base::Logger* logger = nullptr;
   SystemView* system = nullptr;

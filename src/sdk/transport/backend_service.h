@@ -23,7 +23,7 @@ class BackendService final : public pb::Backend::Service {
   // The way to the server that the host runs for a mount under this broker id.
   using Locate = std::function<absl::StatusOr<goplugin::Connect>(std::uint32_t broker_id)>;
 
-  // `logger` must outlive this object.
+  // `logger` is good while calls are served, not in a backend's destructor.
   BackendService(BackendFactory factory, Locate locate, base::Logger& logger);
   ~BackendService() override;
 

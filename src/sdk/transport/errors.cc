@@ -15,7 +15,6 @@ int HttpStatus(absl::StatusCode code) {
       return 404;
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kAborted:
-    case absl::StatusCode::kAlreadyExists:
       return 409;
     case absl::StatusCode::kResourceExhausted:
       return 413;

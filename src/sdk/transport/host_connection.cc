@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 
 namespace openbao {
@@ -17,6 +18,10 @@ std::shared_ptr<grpc::Channel> ConnectionPool::Open(const goplugin::Connect& con
     turns_.AwaitWithTimeout(absl::Condition(&my_turn), turn_time_);
     ++opening_;
   }
+  const absl::Cleanup done = [this] {
+    absl::MutexLock lock(&turns_);
+    --opening_;
+  };
   std::shared_ptr<grpc::Channel> channel = connect();
   const auto deadline = absl::ToChronoTime(absl::Now() + opening_time_);
   for (grpc_connectivity_state state = channel->GetState(/*try_to_connect=*/true);
@@ -24,8 +29,6 @@ std::shared_ptr<grpc::Channel> ConnectionPool::Open(const goplugin::Connect& con
        state = channel->GetState(false)) {
     if (!channel->WaitForStateChange(state, deadline)) break;
   }
-  absl::MutexLock lock(&turns_);
-  --opening_;
   return channel;
 }
 

@@ -52,9 +52,8 @@ std::string HowToRun(const BackendPlugin& plugin) {
       plugin.name,
       " | cut -d' ' -f1) \\\n"
       "      -version=",
-      plugin.version, " -command=", plugin.name,
-      " secret mek\n"
-      "  bao secrets enable mek\n");
+      plugin.version, " -command=", plugin.name, " secret ", plugin.type, "\n  bao secrets enable ",
+      plugin.type, "\n");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ namespace openbao {
 
 struct BackendPlugin {
   std::string name;     // the program's name
+  std::string type;     // the name it is registered and enabled by
   std::string version;  // "vX.Y.Z"; the catalog holds a registration to it
   BackendFactory factory;
 };

@@ -102,6 +102,7 @@ TEST(Json, IsWrittenAsTheLibraryWritesIt) {
        {"{}", "[]", "null", "[[],{},[{}]]",
         R"({"a":{"b":[1,-2,3.5,1e30,true,false,null]},"c":"~ !"})",
         R"(["\"","\\","\u0000\u001f\b\t\n\u007f","\u00e9\ud83d\ude00","/",""])",
+        R"(["{\"kty\":\"oct\",\"k\":\"AAAA\"}","a\\b\\\\","\"","x\"\n"])",
         R"({"":1,"\"":{"\n":[""]},"\u00e9":"x"})", "18446744073709551615"}) {
     const Json value = *ParseJson(text);
     EXPECT_EQ(DumpJson(value)->view(), std::string_view(value.dump())) << text;
