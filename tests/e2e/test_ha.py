@@ -88,7 +88,8 @@ def test_each_write_through_a_standby_is_done_once(engines: list[Mek]) -> None:
         version += 2
         assert active.version() == version
         dry_run = standby.write("rotate", dry_run=True).ok().data
-        assert dry_run["current_kid"] == active.record()["current_kid"]
+        assert dry_run["current_kid"] == "(new)"
+        assert dry_run["previous_kid"] == active.record()["current_kid"]
         standby.write("config", max_versions=9000 + version).ok()
         assert active.read("config").ok().data["max_versions"] == 9000 + version
         assert active.version() == version

@@ -257,7 +257,7 @@ def test_the_auditor_sees_what_the_alarms_need(deployed: Deployed) -> None:
     seen = mek.read("status", token).ok().data
     table = (DEPLOY / "README.md").read_text().split("## What to watch")[1].split("\n## ")[0]
     fields = set(re.findall(r"^\| `([a-z_]+)` \|", table, re.M))
-    assert fields == {"automatic_failure", "phase", "missing_acks", "readers_behind", "readers"}
+    assert fields == {"automatic_failure", "phase", "next_step", "missing_acks", "readers_behind", "readers"}
     assert {"phase", "readers", "readers_behind", "last_change_time", "next_step"} <= set(seen)
     assert "automatic_failure" not in seen
     assert mek.read("verify", token).ok().data["result"] == "ok"
