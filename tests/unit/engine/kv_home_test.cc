@@ -931,16 +931,16 @@ TEST_F(KvHome, AKeyThatTheSecretsReadersSealWithStaysWhateverWasRetiredInTheMoun
 TEST_F(KvHome, AStagedKeyThatComesIntoTheSecretBeginsItsGracePeriodAnew) {
   ASSERT_THAT(SetHome(), IsOk());
   ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
-  ASSERT_THAT(mount_.Write("config", Json{{"grace_period", "48h"}}), IsOk());
+  ASSERT_THAT(mount_.Write("config", Json{{"grace_period", "1h"}}), IsOk());
   ASSERT_THAT(Rotate(), IsOk());
   ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
   const std::string staged = Text(*mount_.Read("status"), "staged_kid");
-  mount_.Run(absl::Hours(47));
+  mount_.Run(absl::Minutes(59));
   ASSERT_THAT(SetHome(Json{{"take", "mount"}}), IsOk());
-  mount_.Run(absl::Hours(2));
+  mount_.Run(absl::Minutes(2));
   EXPECT_EQ(Text(*mount_.Read("status"), "staged_kid"), staged);
   EXPECT_NE(CurrentKid(Newest()), staged);
-  mount_.Run(absl::Hours(47));
+  mount_.Run(absl::Minutes(59));
   EXPECT_EQ(CurrentKid(Newest()), staged);
 }
 
