@@ -111,24 +111,23 @@ std::size_t TextSize(const Json& value) {
 bool IsQuoted(char c) { return c == '"' || c == '\\'; }
 
 // The library would put a string with escapes together on the stack, where nothing wipes it. What
-// has keys in it (an archived JWK) is printable ASCII, and escapes quotes only.
+// has keys in it (an archived JWK) is printable ASCII, and escapes quotes only: the library gets
+// what begins with anything else.
 void DumpString(const JsonString& text, SecretBytes& out) {
-  for (std::string_view rest = text; !rest.empty(); rest.remove_prefix(1)) {
-    rest.remove_prefix(PlainPrefix(rest));
-    if (rest.empty()) break;
-    if (!IsQuoted(rest.front())) return out.Append(Json(text).dump());
-  }
   out.Append("\"");
-  for (std::string_view rest = text; !rest.empty();) {
+  for (std::string_view rest = text;;) {
     const std::size_t plain = PlainPrefix(rest);
     out.Append(rest.substr(0, plain));
     rest.remove_prefix(plain);
-    if (rest.empty()) break;
+    if (rest.empty()) return out.Append("\"");
+    if (!IsQuoted(rest.front())) {
+      const JsonString quoted = JsonText(rest).dump();
+      return out.Append(std::string_view(quoted).substr(1));
+    }
     out.Append("\\");
     out.Append(rest.substr(0, 1));
     rest.remove_prefix(1);
   }
-  out.Append("\"");
 }
 
 // What value.dump() is, where a string that stands for itself is not looked at by the character.

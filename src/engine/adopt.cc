@@ -130,12 +130,6 @@ absl::StatusOr<mek::Record> WithoutDestroyed(mek::Record record, const mek::KeyM
   return record;
 }
 
-std::set<std::string> KidsOf(const std::vector<mek::SetKey>& keys) {
-  std::set<std::string> kids;
-  for (const mek::SetKey& key : keys) kids.insert(key.jwk.kid());
-  return kids;
-}
-
 // Both homes hold a record, and not the same: the one of `move.take`, with the other's keys, as the
 // version after the KV secret's.
 absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& request,
@@ -155,9 +149,9 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
     if (!request.id.empty() && there.doc.request_id == request.id) {
       in_use.insert(there.doc.previous_kid);
     }
-    std::set<std::string> left_out = KidsOf(more);
+    std::set<std::string> left_out = mek::KidsOf(more);
     ASSIGN_OR_RETURN(more, WithoutRetired(mount, *request.storage, std::move(more), in_use, marks));
-    for (const std::string& kid : KidsOf(more)) left_out.erase(kid);
+    for (const std::string& kid : mek::KidsOf(more)) left_out.erase(kid);
     if (!left_out.empty()) {
       warnings.push_back(
           Cat("retired or destroyed in the mount, these leave the KV secret as well: ",

@@ -257,9 +257,7 @@ absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& chan
     if (change.replaced.empty()) {
       RETURN_IF_ERROR(mek::CheckNoConflict(record, live->doc.record));
     }
-    for (const mek::SetKey& key : mek::KeysMissingIn(record, live->doc.record)) {
-      added.insert(key.jwk.kid());
-    }
+    added = mek::KidsOf(mek::KeysMissingIn(record, live->doc.record));
   } else {
     for (const mek::Set set : mek::kSets) added.merge(ToSet(record.Kids(set)));
   }

@@ -36,10 +36,8 @@ absl::StatusOr<std::set<mek::KeyRef>> StayingOut(Mount& mount, openbao::Storage&
 }  // namespace
 
 std::string DropWarning(const std::vector<mek::SetKey>& dropped, const Version& live) {
-  std::set<std::string> kids;
-  for (const mek::SetKey& key : dropped) kids.insert(key.jwk.kid());
   return absl::StrCat(
-      "what was sealed with the keys of ", absl::StrJoin(kids, ", "),
+      "what was sealed with the keys of ", absl::StrJoin(mek::KidsOf(dropped), ", "),
       " can't be opened by readers any more: these keys left the record for the archive. "
       "keys/KID/restore brings one back, and rollback version=",
       live.number, " all of them");

@@ -220,6 +220,12 @@ std::vector<SetKey> KeysMissingIn(const Record& from, const Record& to) {
   return missing;
 }
 
+std::set<std::string> KidsOf(const std::vector<SetKey>& keys) {
+  std::set<std::string> kids;
+  for (const SetKey& key : keys) kids.insert(key.jwk.kid());
+  return kids;
+}
+
 absl::Status CheckNoConflict(const Record& candidate, const Record& known) {
   for (const Set set : kSets) {
     KeySet::Lookup known_keys(known.set(set));

@@ -92,6 +92,7 @@ absl::StatusOr<Record> RollbackKeeping(const Record& target, const Record& live,
 
 // Clones of the keys that a change from `from` to `to` drops: (set, kid, k) that `to` lacks.
 std::vector<SetKey> KeysMissingIn(const Record& from, const Record& to);
+std::set<std::string> KidsOf(const std::vector<SetKey>& keys);
 
 // FAILED_PRECONDITION if a (set, kid) of both has different k. The message names it.
 absl::Status CheckNoConflict(const Record& candidate, const Record& known);
