@@ -1,0 +1,16 @@
+# link_as_plugin(TARGET): static, small, and wiping what it frees; with sanitizers, which bring a heap of
+# their own, as an ordinary program.
+function(link_as_plugin target)
+  if(MEK_SANITIZE)
+    return()
+  endif()
+  set(parts ${CMAKE_SOURCE_DIR}/plugin)
+  target_sources(${target} PRIVATE ${parts}/wipe_on_free.cc ${parts}/wipe_tls.cc)
+  foreach(function free realloc SSL_new SSL_read SSL_write grpc_slice_split_head)
+    target_link_options(${target} PRIVATE -Wl,--wrap=${function})
+  endforeach()
+  if(MEK_STATIC)
+    target_sources(${target} PRIVATE ${parts}/grpc_parts.cc)
+    target_link_options(${target} PRIVATE -static -Wl,--gc-sections -Wl,--no-warnings)
+  endif()
+endfunction()
