@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "base/turn.h"
 
 namespace engine {
 namespace {
@@ -19,6 +20,7 @@ absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* conte
     held_ = true;
     return Holder(this, nullptr);
   }
+  base::PassTurnOn();
   Waiter self;
   queue_.push_back(&self);
   while (!self.has_lock) {

@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -11,6 +12,8 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "base/turn.h"
+#include "goplugin/broker.grpc.pb.h"
 #include "goplugin/flow_control.h"
 
 namespace goplugin {
@@ -107,6 +110,8 @@ absl::StatusOr<Connect> BrokerService::Locate(std::uint32_t service_id, absl::Du
   const auto known_or_hopeless = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return stopped_ || (host_seen_ && streams_.empty()) || targets_.contains(service_id);
   };
+  // What the host says comes to the server's queue.
+  base::PassTurnOn();
   absl::MutexLock lock(&mutex_);
   mutex_.AwaitWithTimeout(absl::Condition(&known_or_hopeless), std::min(timeout, kMaxDialWait));
   if (stopped_ || (host_seen_ && streams_.empty())) {
@@ -134,23 +139,74 @@ void BrokerService::Stop() {
   for (grpc::ServerContext* stream : streams_) stream->TryCancel();
 }
 
-grpc::Status BrokerService::StartStream(
-    grpc::ServerContext* context,
-    grpc::ServerReaderWriter<plugin::ConnInfo, plugin::ConnInfo>* stream) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (stopped_) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the plugin is leaving");
-    host_seen_ = true;
-    streams_.insert(context);
-  }
-  stream->SendInitialMetadata();
-  plugin::ConnInfo info;
-  while (stream->Read(&info)) Remember(info);
+// One stream of the host's, from waiting for it to its end. Owns itself.
+class BrokerService::Stream final : public QueueEvent {
+ public:
+  using Service = plugin::GRPCBroker::AsyncService;
 
+  Stream(BrokerService& broker, Service& service, Calls& calls)
+      : broker_(broker), service_(service), calls_(calls) {
+    service.RequestStartStream(&context_, &stream_, calls.queue(), calls.queue(), this);
+  }
+
+  void Done(bool ok) override {
+    switch (waits_for_) {
+      case Waits::kHost:
+        if (!ok) return delete this;
+        open_.emplace(calls_);
+        new Stream(broker_, service_, calls_);
+        if (!broker_.Begin(&context_)) {
+          return Finish({grpc::StatusCode::UNAVAILABLE, "the plugin is leaving"});
+        }
+        waits_for_ = Waits::kBegun;
+        return stream_.SendInitialMetadata(this);
+      case Waits::kBegun:
+      case Waits::kInfo:
+        if (ok && waits_for_ == Waits::kInfo) broker_.Remember(info_);
+        waits_for_ = Waits::kInfo;
+        if (ok) return stream_.Read(&info_, this);
+        broker_.End(&context_);
+        return Finish(grpc::Status::OK);
+      case Waits::kFinished:
+        delete this;
+    }
+  }
+
+ private:
+  enum class Waits { kHost, kBegun, kInfo, kFinished };
+
+  void Finish(const grpc::Status& status) {
+    waits_for_ = Waits::kFinished;
+    stream_.Finish(status, this);
+  }
+
+  BrokerService& broker_;
+  Service& service_;
+  Calls& calls_;
+  std::optional<Calls::Open> open_;  // destroyed last
+  grpc::ServerContext context_;
+  grpc::ServerAsyncReaderWriter<plugin::ConnInfo, plugin::ConnInfo> stream_{&context_};
+  plugin::ConnInfo info_;
+  Waits waits_for_ = Waits::kHost;
+};
+
+void BrokerService::Register(Calls& calls) {
+  Stream::Service& service = calls.Add<Stream::Service>();
+  calls.OnStart([this, &service, &calls] { new Stream(*this, service, calls); });
+}
+
+bool BrokerService::Begin(grpc::ServerContext* stream) {
   absl::MutexLock lock(&mutex_);
-  streams_.erase(context);
+  if (stopped_) return false;
+  host_seen_ = true;
+  streams_.insert(stream);
+  return true;
+}
+
+void BrokerService::End(grpc::ServerContext* stream) {
+  absl::MutexLock lock(&mutex_);
+  streams_.erase(stream);
   if (streams_.empty() && !stopped_) leaving_->Leave(LeaveReason::kHostGone);
-  return grpc::Status::OK;
 }
 
 void BrokerService::Remember(const plugin::ConnInfo& info) {

@@ -14,8 +14,9 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/logger.h"
-#include "goplugin/broker.grpc.pb.h"
 #include "goplugin/broker.h"
+#include "goplugin/broker.pb.h"
+#include "goplugin/calls.h"
 #include "goplugin/leaving.h"
 
 namespace goplugin {
@@ -30,7 +31,7 @@ absl::StatusOr<std::string> DialTarget(std::string_view network, std::string_vie
 
 // The broker's server side. Thread-safe. Its stream lives as long as the host's connection, so the
 // end of the last stream says that the host is gone.
-class BrokerService final : public Broker, public plugin::GRPCBroker::Service {
+class BrokerService final : public Broker {
  public:
   // `leaving` and `logger` must outlive it.
   BrokerService(std::shared_ptr<grpc::ChannelCredentials> credentials, Leaving* leaving,
@@ -44,14 +45,17 @@ class BrokerService final : public Broker, public plugin::GRPCBroker::Service {
   // Ends the streams, and whatever waits in Locate, now and later.
   void Stop();
 
-  grpc::Status StartStream(
-      grpc::ServerContext* context,
-      grpc::ServerReaderWriter<plugin::ConnInfo, plugin::ConnInfo>* stream) override;
+  // It must outlive the server.
+  void Register(Calls& calls);
 
  private:
-  void Remember(const plugin::ConnInfo& info);
-
   struct Dialling;
+  class Stream;
+
+  // Whether the stream may be read.
+  bool Begin(grpc::ServerContext* stream);
+  void End(grpc::ServerContext* stream);
+  void Remember(const plugin::ConnInfo& info);
 
   const std::shared_ptr<const Dialling> dialling_;
   Leaving* const leaving_;

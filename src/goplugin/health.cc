@@ -1,15 +1,27 @@
 #include "goplugin/health.h"
 
-namespace goplugin {
+#include "goplugin/health.grpc.pb.h"
 
-grpc::Status HealthService::Check(grpc::ServerContext* /*context*/,
-                                  const grpc::health::v1::HealthCheckRequest* request,
-                                  grpc::health::v1::HealthCheckResponse* response) {
+namespace goplugin {
+namespace {
+
+using grpc::health::v1::Health;
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+
+grpc::Status Check(grpc::ServerContext*, const HealthCheckRequest* request,
+                   HealthCheckResponse* response) {
   if (!request->service().empty() && request->service() != "plugin") {
-    return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such service");
+    return {grpc::StatusCode::NOT_FOUND, "no such service"};
   }
-  response->set_status(grpc::health::v1::HealthCheckResponse::SERVING);
+  response->set_status(HealthCheckResponse::SERVING);
   return grpc::Status::OK;
+}
+
+}  // namespace
+
+void RegisterHealth(Calls& calls) {
+  calls.Answer(calls.Add<Health::AsyncService>(), &Health::AsyncService::RequestCheck, Check);
 }
 
 }  // namespace goplugin

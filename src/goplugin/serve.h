@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "base/logger.h"
 #include "goplugin/broker.h"
+#include "goplugin/calls.h"
 
 namespace goplugin {
 
@@ -25,18 +26,14 @@ struct ServeConfig {
   std::string program_version;
   std::string how_to_run;
 
-  // Registers the plugin's own services. Called once, before the server starts. Services must
-  // outlive Serve(); the broker and the logger live until Serve() returns and may be used by
-  // handlers only.
-  std::function<void(grpc::ServerBuilder& builder, Broker& broker, base::Logger& logger)>
+  // Says what the plugin answers: to `calls`, or as synchronous services to `builder`, which start
+  // threads of their own. Called once, before the server starts. Services must outlive Serve(); the
+  // broker and the logger live until Serve() returns and may be used by handlers only.
+  std::function<void(grpc::ServerBuilder& builder, Calls& calls, Broker& broker,
+                     base::Logger& logger)>
       register_services;
 
   base::LogLevel min_log_level = base::LogLevel::kDebug;
-  // Threads that wait for requests on the server's one completion queue. A request that finds fewer
-  // than `min_pollers` waiting starts one more; one that is done ends its thread if `max_pollers`
-  // wait.
-  int min_pollers = 4;
-  int max_pollers = 8;
   // How long calls under way may go on when we leave. The host kills 2 s after it asked us to
   // leave.
   absl::Duration leave_timeout = absl::Seconds(1);

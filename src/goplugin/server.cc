@@ -4,6 +4,7 @@
 
 #include "base/status_macros.h"
 #include "goplugin/flow_control.h"
+#include "goplugin/health.h"
 
 namespace goplugin {
 namespace {
@@ -44,19 +45,19 @@ absl::Status Server::Build(const ServeConfig& config, base::Logger* logger) {
   ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(-1);
   builder.SetMaxSendMessageSize(-1);
-  builder.SetSyncServerOption(ServerBuilder::SyncServerOption::NUM_CQS, 1);
-  builder.SetSyncServerOption(ServerBuilder::SyncServerOption::MIN_POLLERS, config.min_pollers);
-  builder.SetSyncServerOption(ServerBuilder::SyncServerOption::MAX_POLLERS, config.max_pollers);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   for (const auto& [name, value] : kFlowControl) builder.AddChannelArgument(name, value);
-  builder.RegisterService(&broker_);
-  builder.RegisterService(&controller_);
-  builder.RegisterService(&health_);
-  builder.RegisterService(&stdio_);
-  if (config.register_services) config.register_services(builder, broker_, *logger);
+  calls_ = std::make_unique<Calls>(builder);
+  broker_.Register(*calls_);
+  controller_.Register(*calls_);
+  RegisterHealth(*calls_);
+  stdio_.Register(*calls_);
+  if (config.register_services) config.register_services(builder, *calls_, broker_, *logger);
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(External::FROM_FD, tls_.server);
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr) return absl::InternalError("the gRPC server could not be started");
+  if (server_ == nullptr || !calls_->Start()) {
+    return absl::InternalError("the gRPC server could not be started");
+  }
   listener_->Start([this](Fd connection) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
     parameters.fd = connection.Release();
@@ -71,6 +72,7 @@ void Server::Stop(absl::Duration patience) {
   stdio_.Stop();
   if (server_ == nullptr) return;
   server_->Shutdown(absl::ToChronoTime(absl::Now() + patience));
+  calls_->Stop();
   server_.reset();
 }
 

@@ -12,9 +12,9 @@
 #include "base/logger.h"
 #include "goplugin/automtls.h"
 #include "goplugin/broker_service.h"
+#include "goplugin/calls.h"
 #include "goplugin/controller.h"
 #include "goplugin/handshake.h"
-#include "goplugin/health.h"
 #include "goplugin/leaving.h"
 #include "goplugin/listener.h"
 #include "goplugin/serve.h"
@@ -52,8 +52,8 @@ class Server {
   std::string handshake_line_;
   BrokerService broker_;
   ControllerService controller_;
-  HealthService health_;
   StdioService stdio_;
+  std::unique_ptr<Calls> calls_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/turn.h"
 
 namespace kvclient {
 
@@ -80,6 +81,7 @@ class Deadline {
 
   // Waits until one of the `count` descriptors at `polled` is ready. DEADLINE_EXCEEDED, CANCELLED.
   absl::Status Wait(pollfd* polled, nfds_t count) const {
+    base::PassTurnOn();
     for (;;) {
       const int ready = poll(polled, count, MillisecondsToWait());
       if (ready > 0) return absl::OkStatus();

@@ -14,6 +14,7 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "base/turn.h"
 
 namespace kvclient {
 namespace {
@@ -98,6 +99,7 @@ absl::Status RunOnce(ares_channel channel, Deadline deadline) {
   timeval left{};
   const timeval* next = ares_timeout(channel, &most, &left);
   const int milliseconds = static_cast<int>(next->tv_sec * 1000 + next->tv_usec / 1000 + 1);
+  base::PassTurnOn();
   const int ready =
       poll(polled.data(), count, std::min(milliseconds, deadline.MillisecondsToWait()));
   if (ready <= 0) {

@@ -4,11 +4,13 @@
 #include <grpcpp/server_context.h>
 
 #include <exception>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "openbao/backend.grpc.pb.h"
 #include "sdk/transport/errors.h"
 #include "sdk/transport/storage_client.h"
 
@@ -102,6 +104,22 @@ BackendService::BackendService(BackendFactory factory, Locate locate, base::Logg
     : factory_(std::move(factory)), locate_(std::move(locate)), logger_(logger) {}
 
 BackendService::~BackendService() = default;
+
+void BackendService::Register(goplugin::Calls& calls) {
+  using Service = pb::Backend::AsyncService;
+  Service& service = calls.Add<Service>();
+  const auto answer = [&](auto request, auto method) {
+    calls.Answer(service, request, std::bind_front(method, this));
+  };
+  answer(&Service::RequestSetup, &BackendService::Setup);
+  answer(&Service::RequestInitialize, &BackendService::Initialize);
+  answer(&Service::RequestHandleRequest, &BackendService::HandleRequest);
+  answer(&Service::RequestHandleExistenceCheck, &BackendService::HandleExistenceCheck);
+  answer(&Service::RequestSpecialPaths, &BackendService::SpecialPaths);
+  answer(&Service::RequestInvalidateKey, &BackendService::InvalidateKey);
+  answer(&Service::RequestCleanup, &BackendService::Cleanup);
+  answer(&Service::RequestType, &BackendService::Type);
+}
 
 std::shared_ptr<BackendService::Instance> BackendService::Find(const grpc::ServerContext& context) {
   absl::MutexLock lock(&mutex_);

@@ -8,7 +8,8 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/logger.h"
-#include "openbao/backend.grpc.pb.h"
+#include "goplugin/calls.h"
+#include "openbao/backend.pb.h"
 #include "sdk/logical/backend.h"
 #include "sdk/transport/host_connection.h"
 
@@ -18,31 +19,31 @@ namespace openbao {
 // ("multiplex_id"), and instances share nothing but a bound on their connections to the host. Owns
 // the instances and the connections.
 // An instance removed while it serves a call lives until that call ends. Thread-safe.
-class BackendService final : public pb::Backend::Service {
+class BackendService {
  public:
   // The way to the server that the host runs for a mount under this broker id.
   using Locate = std::function<absl::StatusOr<goplugin::Connect>(std::uint32_t broker_id)>;
 
   // `logger` is good while calls are served, not in a backend's destructor.
   BackendService(BackendFactory factory, Locate locate, base::Logger& logger);
-  ~BackendService() override;
+  ~BackendService();
 
-  grpc::Status Setup(grpc::ServerContext*, const pb::SetupArgs*, pb::SetupReply*) override;
-  grpc::Status Initialize(grpc::ServerContext*, const pb::InitializeArgs*,
-                          pb::InitializeReply*) override;
-  grpc::Status HandleRequest(grpc::ServerContext*, const pb::HandleRequestArgs*,
-                             pb::HandleRequestReply*) override;
-  grpc::Status HandleExistenceCheck(grpc::ServerContext*, const pb::HandleExistenceCheckArgs*,
-                                    pb::HandleExistenceCheckReply*) override;
-  grpc::Status SpecialPaths(grpc::ServerContext*, const pb::Empty*,
-                            pb::SpecialPathsReply*) override;
-  grpc::Status InvalidateKey(grpc::ServerContext*, const pb::InvalidateKeyArgs*,
-                             pb::Empty*) override;
-  grpc::Status Cleanup(grpc::ServerContext*, const pb::Empty*, pb::Empty*) override;
-  grpc::Status Type(grpc::ServerContext*, const pb::Empty*, pb::TypeReply*) override;
+  // It must outlive the server.
+  void Register(goplugin::Calls& calls);
 
  private:
   struct Instance;
+
+  grpc::Status Setup(grpc::ServerContext*, const pb::SetupArgs*, pb::SetupReply*);
+  grpc::Status Initialize(grpc::ServerContext*, const pb::InitializeArgs*, pb::InitializeReply*);
+  grpc::Status HandleRequest(grpc::ServerContext*, const pb::HandleRequestArgs*,
+                             pb::HandleRequestReply*);
+  grpc::Status HandleExistenceCheck(grpc::ServerContext*, const pb::HandleExistenceCheckArgs*,
+                                    pb::HandleExistenceCheckReply*);
+  grpc::Status SpecialPaths(grpc::ServerContext*, const pb::Empty*, pb::SpecialPathsReply*);
+  grpc::Status InvalidateKey(grpc::ServerContext*, const pb::InvalidateKeyArgs*, pb::Empty*);
+  grpc::Status Cleanup(grpc::ServerContext*, const pb::Empty*, pb::Empty*);
+  grpc::Status Type(grpc::ServerContext*, const pb::Empty*, pb::TypeReply*);
 
   std::shared_ptr<Instance> Find(const grpc::ServerContext& context);
 

@@ -4,6 +4,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
+#include "base/turn.h"
 
 namespace openbao {
 
@@ -48,6 +49,7 @@ std::shared_ptr<HostConnection::Stubs> HostConnection::UseOpen() {
 
 std::shared_ptr<HostConnection::Stubs> HostConnection::Use() {
   if (std::shared_ptr<Stubs> open = UseOpen()) return open;
+  base::PassTurnOn();
   absl::MutexLock opening(&opening_);
   // Unless another thread has done it meanwhile.
   if (std::shared_ptr<Stubs> open = UseOpen()) return open;

@@ -19,30 +19,27 @@ constexpr char kCookieKey[] = "VAULT_BACKEND_PLUGIN";
 constexpr char kCookieValue[] = "6669da05-b1c8-4f49-97d9-c8e5bed98e20";
 constexpr int kProtocolVersion = 5;
 
-class VersionService final : public logical::PluginVersion::Service {
- public:
-  explicit VersionService(std::string version) : version_(std::move(version)) {}
-  grpc::Status Version(grpc::ServerContext*, const logical::Empty*,
-                       logical::VersionReply* reply) override {
-    reply->set_plugin_version(version_);
-    return grpc::Status::OK;
-  }
-
- private:
-  const std::string version_;
-};
+void RegisterVersion(goplugin::Calls& calls, const std::string& version) {
+  using Service = logical::PluginVersion::AsyncService;
+  calls.Answer(
+      calls.Add<Service>(), &Service::RequestVersion,
+      [version](grpc::ServerContext*, const logical::Empty*, logical::VersionReply* reply) {
+        reply->set_plugin_version(version);
+        return grpc::Status::OK;
+      });
+}
 
 // One process serves every mount: a mount more costs it some KiB, and a connection only while it is
 // used.
-class MultiplexingService final : public pluginutil::multiplexing::PluginMultiplexing::Service {
- public:
-  grpc::Status MultiplexingSupport(
-      grpc::ServerContext*, const pluginutil::multiplexing::MultiplexingSupportRequest*,
-      pluginutil::multiplexing::MultiplexingSupportResponse* reply) override {
-    reply->set_supported(true);
-    return grpc::Status::OK;
-  }
-};
+void RegisterMultiplexing(goplugin::Calls& calls) {
+  using Service = pluginutil::multiplexing::PluginMultiplexing::AsyncService;
+  calls.Answer(calls.Add<Service>(), &Service::RequestMultiplexingSupport,
+               [](grpc::ServerContext*, const pluginutil::multiplexing::MultiplexingSupportRequest*,
+                  pluginutil::multiplexing::MultiplexingSupportResponse* reply) {
+                 reply->set_supported(true);
+                 return grpc::Status::OK;
+               });
+}
 
 std::string HowToRun(const BackendPlugin& plugin) {
   return absl::StrCat(
@@ -71,8 +68,6 @@ int ServeBackend(const BackendPlugin& plugin, int argc, char** argv) {
     }
   }
 
-  VersionService version(plugin.version);
-  MultiplexingService multiplexing;
   std::unique_ptr<BackendService> backend;
 
   goplugin::ServeConfig config;
@@ -82,14 +77,14 @@ int ServeBackend(const BackendPlugin& plugin, int argc, char** argv) {
   config.program_name = plugin.name;
   config.program_version = plugin.version;
   config.how_to_run = how_to_run;
-  config.register_services = [&](grpc::ServerBuilder& builder, goplugin::Broker& broker,
-                                 base::Logger& logger) {
+  config.register_services = [&](grpc::ServerBuilder&, goplugin::Calls& calls,
+                                 goplugin::Broker& broker, base::Logger& logger) {
     backend = std::make_unique<BackendService>(
         plugin.factory,
         [&broker](std::uint32_t id) { return broker.Locate(id, goplugin::kMaxDialWait); }, logger);
-    builder.RegisterService(&version);
-    builder.RegisterService(&multiplexing);
-    builder.RegisterService(backend.get());
+    RegisterVersion(calls, plugin.version);
+    RegisterMultiplexing(calls);
+    backend->Register(calls);
   };
   return goplugin::Serve(config);
 }

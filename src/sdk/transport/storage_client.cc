@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "goplugin/queue_threads.h"
 #include "sdk/logical/errors.h"
 
 namespace openbao {
@@ -55,6 +56,8 @@ absl::Status Outcome(std::string_view call, const grpc::Status& transport, const
   return absl::InternalError(base::Cat("storage ", call, " failed: ", err));
 }
 
+using Stub = pb::Storage::StubInterface;
+
 // The five calls, inside the transaction `txn` or outside any.
 class Calls {
  public:
@@ -69,7 +72,8 @@ class Calls {
     args.set_key(key.data(), key.size());
     args.set_txn(txn_);
     pb::StorageGetReply reply;
-    const grpc::Status status = stub().Get(ReadContext(request_).get(), args, &reply);
+    const grpc::Status status =
+        Call(&Stub::Get, &Stub::AsyncGet, *ReadContext(request_), args, reply);
     RETURN_IF_ERROR(Outcome("read", status, reply.err()));
     if (!reply.has_entry()) return std::nullopt;
     std::string& value = *reply.mutable_entry()->mutable_value();
@@ -84,7 +88,7 @@ class Calls {
     args.mutable_entry()->set_value(value.view().data(), value.size());
     args.set_txn(txn_);
     pb::StoragePutReply reply;
-    const grpc::Status status = stub().Put(WriteContext().get(), args, &reply);
+    const grpc::Status status = Call(&Stub::Put, &Stub::AsyncPut, *WriteContext(), args, reply);
     Wipe(*args.mutable_entry()->mutable_value());
     return Outcome("write", status, reply.err());
   }
@@ -94,7 +98,8 @@ class Calls {
     args.set_key(key.data(), key.size());
     args.set_txn(txn_);
     pb::StorageDeleteReply reply;
-    const grpc::Status status = stub().Delete(WriteContext().get(), args, &reply);
+    const grpc::Status status =
+        Call(&Stub::Delete, &Stub::AsyncDelete, *WriteContext(), args, reply);
     return Outcome("delete", status, reply.err());
   }
 
@@ -103,7 +108,8 @@ class Calls {
     args.set_prefix(prefix.data(), prefix.size());
     args.set_txn(txn_);
     pb::StorageListReply reply;
-    const grpc::Status status = stub().List(ReadContext(request_).get(), args, &reply);
+    const grpc::Status status =
+        Call(&Stub::List, &Stub::AsyncList, *ReadContext(request_), args, reply);
     RETURN_IF_ERROR(Outcome("list", status, reply.err()));
     return std::vector<std::string>(reply.keys().begin(), reply.keys().end());
   }
@@ -116,14 +122,18 @@ class Calls {
     args.set_limit(limit);
     args.set_txn(txn_);
     pb::StorageListReply reply;
-    const grpc::Status status = stub().ListPage(ReadContext(request_).get(), args, &reply);
+    const grpc::Status status =
+        Call(&Stub::ListPage, &Stub::AsyncListPage, *ReadContext(request_), args, reply);
     if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED)
       return PageOfList(prefix, after, limit);
     RETURN_IF_ERROR(Outcome("list", status, reply.err()));
     return std::vector<std::string>(reply.keys().begin(), reply.keys().end());
   }
 
-  pb::Storage::StubInterface& stub() const { return *stubs_->storage; }
+  template <class... Arguments>
+  grpc::Status Call(Arguments&&... arguments) {
+    return goplugin::CallAndWait(*stubs_->storage, std::forward<Arguments>(arguments)...);
+  }
 
  private:
   // HashiCorp Vault's storage has no pages.
@@ -183,7 +193,8 @@ class TransactionClient final : public Transaction {
     pb::StorageCommitTxArgs args;
     args.set_txn(txn_);
     pb::StorageCommitTxReply reply;
-    const grpc::Status status = calls_.stub().Commit(WriteContext().get(), args, &reply);
+    const grpc::Status status =
+        calls_.Call(&Stub::Commit, &Stub::AsyncCommit, *WriteContext(), args, reply);
     return Outcome("commit", status, reply.err());
   }
 
@@ -193,7 +204,8 @@ class TransactionClient final : public Transaction {
     pb::StorageRollbackTxArgs args;
     args.set_txn(txn_);
     pb::StorageRollbackTxReply reply;
-    const grpc::Status status = calls_.stub().Rollback(WriteContext().get(), args, &reply);
+    const grpc::Status status =
+        calls_.Call(&Stub::Rollback, &Stub::AsyncRollback, *WriteContext(), args, reply);
     return Outcome("rollback", status, reply.err());
   }
 
@@ -208,16 +220,13 @@ class TransactionClient final : public Transaction {
   bool open_ = true;
 };
 
-using BeginCall = grpc::Status (pb::Storage::StubInterface::*)(grpc::ClientContext*,
-                                                               const pb::Empty&,
-                                                               pb::StorageBeginTxReply*);
-
 absl::StatusOr<std::unique_ptr<Transaction>> Begin(StorageHost& host,
                                                    const grpc::ServerContext* request,
-                                                   BeginCall call) {
+                                                   auto blocking, auto start) {
   pb::StorageBeginTxReply reply;
   std::shared_ptr<HostConnection::Stubs> stubs = host.connection().Use();
-  const grpc::Status status = (*stubs->storage.*call)(WriteContext().get(), pb::Empty(), &reply);
+  const grpc::Status status =
+      goplugin::CallAndWait(*stubs->storage, blocking, start, *WriteContext(), pb::Empty(), reply);
   RETURN_IF_ERROR(Outcome("begin", status, reply.err()));
   // With an empty id every call would go past the transaction.
   if (reply.txn().empty()) return absl::InternalError("storage begin failed: no transaction id");
@@ -230,8 +239,9 @@ absl::StatusOr<bool> StorageHost::IsTransactional() {
   Transactional known = transactional_.load();
   if (known == Transactional::kUnknown) {
     pb::StorageIsTransactionalReply reply;
-    const grpc::Status status = connection_.Use()->storage->IsTransactional(
-        ReadContext(nullptr).get(), pb::Empty(), &reply);
+    const grpc::Status status = goplugin::CallAndWait(
+        *connection_.Use()->storage, &Stub::IsTransactional, &Stub::AsyncIsTransactional,
+        *ReadContext(nullptr), pb::Empty(), reply);
     // HashiCorp Vault knows no such call.
     if (!status.ok() && status.error_code() != grpc::StatusCode::UNIMPLEMENTED) {
       return Outcome("probe", status, "");
@@ -265,17 +275,19 @@ absl::StatusOr<std::vector<std::string>> StorageClient::ListPage(std::string_vie
 }
 
 absl::StatusOr<std::unique_ptr<Transaction>> StorageClient::BeginTx() {
-  return Begin(host_, request_, &pb::Storage::StubInterface::BeginTx);
+  return Begin(host_, request_, &Stub::BeginTx, &Stub::AsyncBeginTx);
 }
 
 absl::StatusOr<std::unique_ptr<Transaction>> StorageClient::BeginReadOnlyTx() {
-  return Begin(host_, request_, &pb::Storage::StubInterface::BeginReadOnlyTx);
+  return Begin(host_, request_, &Stub::BeginReadOnlyTx, &Stub::AsyncBeginReadOnlyTx);
 }
 
 absl::StatusOr<bool> SystemViewClient::PerformanceStandby() {
   pb::ReplicationStateReply reply;
-  const grpc::Status status =
-      connection_.Use()->system->ReplicationState(ReadContext(nullptr).get(), pb::Empty(), &reply);
+  const grpc::Status status = goplugin::CallAndWait(
+      *connection_.Use()->system, &pb::SystemView::StubInterface::ReplicationState,
+      &pb::SystemView::StubInterface::AsyncReplicationState, *ReadContext(nullptr), pb::Empty(),
+      reply);
   RETURN_IF_ERROR(Outcome("replication state", status, ""));
   return (reply.state() & kPerformanceStandby) != 0;
 }

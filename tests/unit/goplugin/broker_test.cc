@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "goplugin/broker.grpc.pb.h"
 #include "goplugin/broker_service.h"
 #include "support/status_matchers.h"
 #include "unit/goplugin/host.h"
@@ -60,14 +61,17 @@ class BrokerTest : public ::testing::Test {
   BrokerTest() {
     KeepGrpc();
     grpc::ServerBuilder builder;
-    builder.RegisterService(&broker_);
+    calls_ = std::make_unique<Calls>(builder);
+    broker_.Register(*calls_);
     server_ = builder.BuildAndStart();
+    if (!calls_->Start()) std::abort();
     stub_ = plugin::GRPCBroker::NewStub(server_->InProcessChannel({}));
   }
   ~BrokerTest() override {
     context_->TryCancel();
     broker_.Stop();
     server_->Shutdown();
+    calls_->Stop();
   }
 
   void OpenStream() {
@@ -108,6 +112,7 @@ class BrokerTest : public ::testing::Test {
   RecordingLogger logger_;
   Leaving leaving_;
   BrokerService broker_{grpc::InsecureChannelCredentials(), &leaving_, &logger_};
+  std::unique_ptr<Calls> calls_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<std::unique_ptr<TestService>> services_;
   std::vector<std::unique_ptr<grpc::Server>> host_servers_;

@@ -18,7 +18,10 @@
 
 #include "absl/time/clock.h"
 #include "base/clock.h"
+#include "goplugin/broker.grpc.pb.h"
+#include "goplugin/controller.grpc.pb.h"
 #include "goplugin/log.h"
+#include "goplugin/stdio.grpc.pb.h"
 #include "support/status_matchers.h"
 #include "unit/goplugin/host.h"
 #include "unit/goplugin/test_service.h"
@@ -36,10 +39,10 @@ class ServerTest : public ::testing::Test {
  protected:
   ServerTest() {
     config_.protocol_version = 5;
-    config_.register_services = [this](grpc::ServerBuilder& builder, Broker& broker,
+    config_.register_services = [this](grpc::ServerBuilder&, Calls& calls, Broker& broker,
                                        base::Logger&) {
       service_ = std::make_unique<TestService>(&broker);
-      builder.RegisterService(service_.get());
+      service_->Register(calls);
     };
     absl::StatusOr<std::unique_ptr<Server>> server = Start(host_.Request(directory_.path()));
     if (!server.ok()) std::abort();

@@ -15,8 +15,9 @@ int main() {
   config.program_version = "v1.2.3";
   config.how_to_run = "To register it, ask a test.";
   config.leave_timeout = absl::Milliseconds(300);
-  config.register_services = [&](grpc::ServerBuilder& builder, goplugin::Broker& broker,
-                                 base::Logger& logger) {
+  // On gRPC's own threads, which is allowed too.
+  config.register_services = [&](grpc::ServerBuilder& builder, goplugin::Calls&,
+                                 goplugin::Broker& broker, base::Logger& logger) {
     service = std::make_unique<goplugin::TestService>(&broker, &logger);
     builder.RegisterService(service.get());
   };

@@ -8,14 +8,14 @@
 #include <functional>
 #include <utility>
 
-#include "goplugin/broker.pb.h"
+#include "base/turn.h"
 #include "unit/goplugin/host.h"
 
 namespace goplugin {
 namespace {
 
 // Every method takes a ConnInfo and gives one: a number and bytes.
-using Message = plugin::ConnInfo;
+using Message = TestService::Message;
 using Base = google::protobuf::MessageLite;
 using Handler = grpc::internal::RpcMethodHandler<TestService, Message, Message, Base, Base>;
 
@@ -38,39 +38,68 @@ grpc::Status Call(const char* method, const std::shared_ptr<grpc::Channel>& chan
   return status;
 }
 
-grpc::internal::RpcServiceMethod* Method(
-    const char* name, TestService* service,
-    std::function<grpc::Status(TestService*, grpc::ServerContext*, const Message*, Message*)>
-        handle) {
-  return new grpc::internal::RpcServiceMethod(name, grpc::internal::RpcMethod::NORMAL_RPC,
-                                              new Handler(std::move(handle), service));
+using Answer = grpc::Status (TestService::*)(grpc::ServerContext*, const Message*, Message*);
+
+grpc::internal::RpcServiceMethod* Method(const char* name, TestService* service, Answer answer) {
+  return new grpc::internal::RpcServiceMethod(
+      name, grpc::internal::RpcMethod::NORMAL_RPC,
+      service == nullptr ? nullptr : new Handler(std::mem_fn(answer), service));
 }
+
+// As the compiler generates it for a service of these methods.
+class AsyncTestService final : public grpc::Service {
+ public:
+  AsyncTestService() {
+    for (const char* name : {kEcho, kRelay, kHang}) AddMethod(Method(name, nullptr, nullptr));
+  }
+
+  template <int method>
+  void Request(grpc::ServerContext* context, Message* request,
+               grpc::ServerAsyncResponseWriter<Message>* writer, grpc::CompletionQueue* call_queue,
+               grpc::ServerCompletionQueue* queue, void* tag) {
+    RequestAsyncUnary(method, context, request, writer, call_queue, queue, tag);
+  }
+};
 
 }  // namespace
 
 TestService::TestService(Broker* broker, base::Logger* logger) : broker_(broker), logger_(logger) {
-  using Context = grpc::ServerContext;
-  AddMethod(Method(kEcho, this, [](TestService*, Context*, const Message* in, Message* out) {
-    *out = *in;
-    return grpc::Status::OK;
-  }));
-  AddMethod(Method(kRelay, this, [](TestService* self, Context*, const Message* in, Message* out) {
-    const auto connect = self->broker_->Locate(in->service_id(), kMaxDialWait);
-    if (!connect.ok()) {
-      return grpc::Status(static_cast<grpc::StatusCode>(connect.status().raw_code()),
-                          std::string(connect.status().message()));
-    }
-    std::string echoed;
-    grpc::Status status = CallEcho((*connect)(), in->address(), &echoed);
-    out->set_address(echoed);
-    return status;
-  }));
-  AddMethod(Method(kHang, this, [](TestService* self, Context*, const Message*, Message*) {
-    self->hanging.Notify();
-    if (self->logger_ != nullptr) self->logger_->Info("hanging");
-    self->release_hanging.WaitForNotification();
-    return grpc::Status::OK;
-  }));
+  AddMethod(Method(kEcho, this, &TestService::Echo));
+  AddMethod(Method(kRelay, this, &TestService::Relay));
+  AddMethod(Method(kHang, this, &TestService::Hang));
+}
+
+void TestService::Register(Calls& calls) {
+  auto& service = calls.Add<AsyncTestService>();
+  calls.Answer(service, &AsyncTestService::Request<0>, std::bind_front(&TestService::Echo, this));
+  calls.Answer(service, &AsyncTestService::Request<1>, std::bind_front(&TestService::Relay, this));
+  calls.Answer(service, &AsyncTestService::Request<2>, std::bind_front(&TestService::Hang, this));
+}
+
+grpc::Status TestService::Echo(grpc::ServerContext*, const Message* in, Message* out) {
+  *out = *in;
+  return grpc::Status::OK;
+}
+
+grpc::Status TestService::Relay(grpc::ServerContext*, const Message* in, Message* out) {
+  const auto connect = broker_->Locate(in->service_id(), kMaxDialWait);
+  if (!connect.ok()) {
+    return {static_cast<grpc::StatusCode>(connect.status().raw_code()),
+            std::string(connect.status().message())};
+  }
+  base::PassTurnOn();
+  std::string echoed;
+  grpc::Status status = CallEcho((*connect)(), in->address(), &echoed);
+  out->set_address(echoed);
+  return status;
+}
+
+grpc::Status TestService::Hang(grpc::ServerContext*, const Message*, Message*) {
+  base::PassTurnOn();
+  hanging.Notify();
+  if (logger_ != nullptr) logger_->Info("hanging");
+  release_hanging.WaitForNotification();
+  return grpc::Status::OK;
 }
 
 grpc::Status CallEcho(const std::shared_ptr<grpc::Channel>& channel, const std::string& bytes,

@@ -11,6 +11,8 @@
 #include "absl/synchronization/notification.h"
 #include "base/logger.h"
 #include "goplugin/broker.h"
+#include "goplugin/broker.pb.h"
+#include "goplugin/calls.h"
 
 namespace goplugin {
 
@@ -20,6 +22,14 @@ class TestService final : public grpc::Service {
  public:
   // Without a broker it can't relay; a logger is told "hanging". Both must outlive it.
   explicit TestService(Broker* broker = nullptr, base::Logger* logger = nullptr);
+
+  // Answers as `calls` do, rather than by gRPC's own threads.
+  void Register(Calls& calls);
+
+  using Message = plugin::ConnInfo;
+  grpc::Status Echo(grpc::ServerContext*, const Message* in, Message* out);
+  grpc::Status Relay(grpc::ServerContext*, const Message* in, Message* out);
+  grpc::Status Hang(grpc::ServerContext*, const Message* in, Message* out);
 
   // Released by the test to let Hang calls go on.
   absl::Notification release_hanging;

@@ -183,7 +183,7 @@ class BackendServiceTest : public ::testing::Test {
         return at->second.connect();
       },
       log_};
-  LocalServer server_{{&service_}};
+  LocalServer server_{[this](goplugin::Calls& calls) { service_.Register(calls); }};
   std::unique_ptr<pb::Backend::Stub> stub_ = pb::Backend::NewStub(server_.channel());
   pb::SetupReply setup_reply_;
   pb::InitializeReply initialize_reply_;

@@ -38,7 +38,14 @@ grpc::ChannelArguments Arguments() {
 
 }  // namespace
 
-LocalServer::LocalServer(const std::vector<grpc::Service*>& services, Reach reach) {
+LocalServer::LocalServer(const std::vector<grpc::Service*>& services, Reach reach)
+    : LocalServer(services, reach, {}) {}
+
+LocalServer::LocalServer(const std::function<void(goplugin::Calls&)>& answer)
+    : LocalServer({}, Reach::kSocket, answer) {}
+
+LocalServer::LocalServer(const std::vector<grpc::Service*>& services, Reach reach,
+                         const std::function<void(goplugin::Calls&)>& answer) {
   static std::atomic<int> servers = 0;
   address_ = absl::StrCat("unix-abstract:openbao-sdk-test-", getpid(), "-", ++servers);
   grpc::ServerBuilder builder;
@@ -47,7 +54,12 @@ LocalServer::LocalServer(const std::vector<grpc::Service*>& services, Reach reac
   }
   builder.SetMaxReceiveMessageSize(-1);
   for (grpc::Service* service : services) builder.RegisterService(service);
+  if (answer) {
+    calls_ = std::make_unique<goplugin::Calls>(builder);
+    answer(*calls_);
+  }
   server_ = builder.BuildAndStart();
+  if (answer && !calls_->Start()) std::abort();
   channel_ = reach == Reach::kInProcess ? server_->InProcessChannel(Arguments()) : Connect();
 }
 
@@ -57,7 +69,10 @@ std::shared_ptr<grpc::Channel> LocalServer::Connect() {
 
 LocalServer::~LocalServer() { Stop(); }
 
-void LocalServer::Stop() { server_->Shutdown(std::chrono::system_clock::now()); }
+void LocalServer::Stop() {
+  server_->Shutdown(std::chrono::system_clock::now());
+  if (calls_ != nullptr) calls_->Stop();
+}
 
 ScriptedHost::ScriptedHost(Reach reach) : server_({&storage_, &system_}, reach) {}
 

@@ -15,6 +15,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "goplugin/broker.h"
+#include "goplugin/calls.h"
 #include "openbao/backend.grpc.pb.h"
 
 namespace testing_support {
@@ -28,6 +29,8 @@ class LocalServer {
  public:
   explicit LocalServer(const std::vector<grpc::Service*>& services,
                        Reach reach = Reach::kInProcess);
+  // Answers what is registered by `answer`. Over a socket.
+  explicit LocalServer(const std::function<void(goplugin::Calls&)>& answer);
   ~LocalServer();
 
   std::shared_ptr<grpc::Channel> channel() { return channel_; }
@@ -37,7 +40,11 @@ class LocalServer {
   void Stop();
 
  private:
+  LocalServer(const std::vector<grpc::Service*>& services, Reach reach,
+              const std::function<void(goplugin::Calls&)>& answer);
+
   std::string address_;
+  std::unique_ptr<goplugin::Calls> calls_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };

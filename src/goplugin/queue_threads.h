@@ -1,0 +1,132 @@
+// The threads that take a completion queue's events, one of which at a time waits for the next.
+#ifndef GOPLUGIN_QUEUE_THREADS_H_
+#define GOPLUGIN_QUEUE_THREADS_H_
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/async_unary_call.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+#include "base/turn.h"
+
+namespace goplugin {
+
+// What comes to the queue; its address is the tag.
+class QueueEvent {
+ public:
+  virtual ~QueueEvent() = default;
+  // On one of the queue's threads, once for each time that it was given to gRPC as a tag. `ok` as
+  // CompletionQueue::Next has it.
+  virtual void Done(bool ok) = 0;
+};
+
+// One thread has the turn: it waits for the queue's next event and handles it itself. Before a
+// handler waits for something else it passes the turn on (base/turn.h), and another thread goes to
+// the queue. So quick events wake nobody, and slow ones have as many threads as they need. From a
+// handler that keeps the turn for too long it is taken away. Thread-safe.
+class QueueThreads final : private base::Turn {
+ public:
+  // `queue` must outlive it. Of the threads that are idle all but two end after `idle_time`.
+  explicit QueueThreads(grpc::CompletionQueue* queue, absl::Duration idle_time = absl::Seconds(5))
+      : queue_(queue), idle_time_(idle_time) {}
+  QueueThreads(const QueueThreads&) = delete;
+  QueueThreads& operator=(const QueueThreads&) = delete;
+  ~QueueThreads() override { Join(); }
+
+  // False if no thread can be started.
+  [[nodiscard]] bool Start();
+
+  // When the queue was shut down: waits until it is drained and all handlers have returned.
+  void Join();
+
+  // Those that this thread is one of, or nullptr.
+  static QueueThreads* OfThisThread();
+  grpc::CompletionQueue* queue() const { return queue_; }
+
+  // An event to be waited for.
+  class Arrival final : public QueueEvent {
+   public:
+    void Done(bool) override { come_.Notify(); }
+
+   private:
+    friend QueueThreads;
+    absl::Notification come_;
+  };
+  // Waits until `arrival` has come. To be called on one of these threads: while it has the turn, it
+  // waits at the queue itself, and gives the first other event that comes away with the turn.
+  void Await(Arrival& arrival);
+
+ private:
+  // A value of turn_ that says who has the turn: even while that thread waits at the queue, odd
+  // while it handles an event. 0: no turn.
+  using TurnValue = std::uint64_t;
+  // What a thread is given to do: the event, and then to wait for the next one.
+  struct Task {
+    TurnValue turn = 0;
+    QueueEvent* event = nullptr;
+    bool ok = false;
+  };
+  struct Idle;
+
+  // This thread's turn goes a step further: to handling, to the queue, or to another thread. False
+  // if it hasn't one.
+  bool Step();
+  bool HasTurn() const;
+  void PassOn() override;
+  // To another thread. False if none can be started; then an event waits for one that has time.
+  bool Give(const Task& task);
+  bool StartThread(const Task& task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void JoinEnded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  void Run(std::list<std::thread>::iterator self, std::optional<Task> task);
+  void TakeEvent();
+  void Handle(QueueEvent& event, bool ok);
+  std::optional<Task> Waiting();
+  // nullopt: this thread isn't needed any more.
+  std::optional<Task> WaitForTask();
+  void Watch();
+
+  grpc::CompletionQueue* const queue_;
+  const absl::Duration idle_time_;
+  std::atomic<TurnValue> turn_ = 2;
+  absl::Notification over_;  // the queue is shut down and drained
+  absl::Mutex mutex_;
+  std::vector<Idle*> idle_ ABSL_GUARDED_BY(mutex_);  // the last one has waited the least
+  std::deque<Task> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::list<std::thread> running_ ABSL_GUARDED_BY(mutex_);
+  std::list<std::thread> ended_ ABSL_GUARDED_BY(mutex_);
+  std::thread watcher_;
+};
+
+// Makes a unary call and waits for its reply: `blocking` is the stub's method, `start` the one of
+// its name with Async. On a thread of QueueThreads the reply comes to their queue, so that nobody
+// needs to be woken for it; elsewhere gRPC waits.
+template <class Stub, class Request, class Reply>
+grpc::Status CallAndWait(
+    Stub& stub, grpc::Status (Stub::*blocking)(grpc::ClientContext*, const Request&, Reply*),
+    std::unique_ptr<grpc::ClientAsyncResponseReaderInterface<Reply>> (Stub::*start)(
+        grpc::ClientContext*, const Request&, grpc::CompletionQueue*),
+    grpc::ClientContext& context, const Request& request, Reply& reply) {
+  QueueThreads* const threads = QueueThreads::OfThisThread();
+  if (threads == nullptr) return (stub.*blocking)(&context, request, &reply);
+  grpc::Status status;
+  QueueThreads::Arrival arrival;
+  const auto call = (stub.*start)(&context, request, threads->queue());
+  call->Finish(&reply, &status, &arrival);
+  threads->Await(arrival);
+  return status;
+}
+
+}  // namespace goplugin
+
+#endif  // GOPLUGIN_QUEUE_THREADS_H_
