@@ -5,11 +5,12 @@
 #include "absl/status/statusor.h"
 
 // Leaves the function with the status of `expr` unless that is OK.
-#define RETURN_IF_ERROR(expr)                           \
-  do {                                                  \
-    if (absl::Status _status = (expr); !_status.ok()) { \
-      return _status;                                   \
-    }                                                   \
+#define RETURN_IF_ERROR(expr) RETURN_IF_ERROR_IMPL_(STATUS_MACROS_CONCAT_(_status, __LINE__), expr)
+#define RETURN_IF_ERROR_IMPL_(var, expr)        \
+  do {                                          \
+    if (absl::Status var = (expr); !var.ok()) { \
+      return var;                               \
+    }                                           \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto value, Expression()): declares or assigns `value`, or leaves the function
