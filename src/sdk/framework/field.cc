@@ -169,8 +169,9 @@ absl::StatusOr<FieldData> FieldData::Parse(const std::vector<Field>& fields, con
     if (!typed.has_value()) {
       return absl::InvalidArgumentError(Cat(field.name, ": expected ", Expected(field.type)));
     }
-    if (!field.allowed.empty() &&
-        std::ranges::find(field.allowed, *AsText(*typed)) == field.allowed.end()) {
+    const std::optional<std::string_view> text = AsText(*typed);
+    if (text.has_value() && !field.allowed.empty() &&
+        std::ranges::find(field.allowed, *text) == field.allowed.end()) {
       return absl::InvalidArgumentError(
           Cat(field.name, ": expected one of ", absl::StrJoin(field.allowed, ", ")));
     }
@@ -218,22 +219,25 @@ std::optional<std::string_view> FieldData::String(std::string_view name) const {
 
 std::optional<std::uint64_t> FieldData::Unsigned(std::string_view name) const {
   const Json* value = Find(name);
-  return value == nullptr ? std::nullopt : std::optional(value->get<std::uint64_t>());
+  if (value == nullptr || !value->is_number_integer()) return std::nullopt;
+  return value->get<std::uint64_t>();
 }
 
 std::optional<bool> FieldData::Bool(std::string_view name) const {
   const Json* value = Find(name);
-  return value == nullptr ? std::nullopt : std::optional(value->get<bool>());
+  if (value == nullptr || !value->is_boolean()) return std::nullopt;
+  return value->get<bool>();
 }
 
 std::optional<absl::Duration> FieldData::Duration(std::string_view name) const {
   const Json* value = Find(name);
-  return value == nullptr ? std::nullopt : std::optional(absl::Seconds(value->get<std::int64_t>()));
+  if (value == nullptr || !value->is_number_integer()) return std::nullopt;
+  return absl::Seconds(value->get<std::int64_t>());
 }
 
 std::optional<std::vector<std::string>> FieldData::StringList(std::string_view name) const {
   const Json* value = Find(name);
-  if (value == nullptr) return std::nullopt;
+  if (value == nullptr || !value->is_array()) return std::nullopt;
   std::vector<std::string> list;
   for (const Json& item : *value) list.emplace_back(*AsText(item));
   return list;

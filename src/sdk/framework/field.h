@@ -30,7 +30,7 @@ struct Field {
   FieldType type = FieldType::kString;
   std::string description;
   bool required = false;
-  // The only texts allowed; empty: any.
+  // The only texts allowed; empty: any. kString only.
   std::vector<std::string> allowed = {};
   // A parameter of reads, given as ?name=value; unknown to writes. One that isn't is unknown to
   // reads.
@@ -51,7 +51,7 @@ class FieldData {
 
   bool Has(std::string_view name) const { return Find(name) != nullptr; }
   // The value, or nullopt if it was left out. A name or type that the schema lacks is a programming
-  // error.
+  // error, answered as if left out.
   std::optional<std::string_view> String(std::string_view name) const;
   std::optional<std::uint64_t> Unsigned(std::string_view name) const;
   std::optional<bool> Bool(std::string_view name) const;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -370,6 +371,34 @@ TEST(Field, AllowedValuesAreTheOnlyOnes) {
   }
   EXPECT_THAT(FieldData::Parse(fields, Json{{"mode", 3}}, {}),
               StatusIs(absl::StatusCode::kInvalidArgument, "mode: expected a string"));
+}
+
+TEST(Field, AllowedValuesAreOfStringsOnly) {
+  const std::vector<Field> fields{
+      {.name = "p", .type = FieldType::kUnsigned, .description = "", .allowed = {"1", "2"}}};
+  for (std::string_view given : {"1", "3", R"("3")"}) {
+    EXPECT_THAT(FieldData::Parse(fields, Data(given), {}), IsOk()) << given;
+  }
+}
+
+TEST(Field, AValueOfAnotherTypeIsNone) {
+  const std::pair<FieldType, std::string_view> kValues[] = {
+      {FieldType::kString, R"("x")"}, {FieldType::kUnsigned, "3"},
+      {FieldType::kBool, "true"},     {FieldType::kDuration, R"("1h")"},
+      {FieldType::kStringList, "[]"}, {FieldType::kObject, R"({"a":1})"},
+  };
+  for (const auto& [type, value] : kValues) {
+    SCOPED_TRACE(value);
+    const std::vector<Field> fields{{.name = "p", .type = type, .description = ""}};
+    const absl::StatusOr<FieldData> data = FieldData::Parse(fields, Data(value), {});
+    ASSERT_THAT(data, IsOk());
+    const bool number = type == FieldType::kUnsigned || type == FieldType::kDuration;
+    EXPECT_EQ(data->String("p").has_value(), type == FieldType::kString);
+    EXPECT_EQ(data->Unsigned("p").has_value(), number);
+    EXPECT_EQ(data->Bool("p").has_value(), type == FieldType::kBool);
+    EXPECT_EQ(data->Duration("p").has_value(), number);
+    EXPECT_EQ(data->StringList("p").has_value(), type == FieldType::kStringList);
+  }
 }
 
 TEST(Field, UnknownNamesAreRefusedAndTheKnownOnesListed) {
