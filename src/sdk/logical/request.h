@@ -13,7 +13,7 @@ namespace openbao {
 
 // What is asked of a path (openbao sdk/logical Operation). A request is dispatched on its
 // operation, never on its path alone: the host sends other operations with the same path
-// ("resolve-path" before every request), and those are kOther.
+// ("resolve-path" before every request), and those are kOther. They come without their parameters.
 enum class Operation {
   kCreate,
   kRead,

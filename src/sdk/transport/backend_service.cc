@@ -54,7 +54,9 @@ absl::StatusOr<Request> ToRequest(const pb::Request& wire) {
   request.display_name = wire.display_name();
   request.client_token_accessor = wire.client_token_accessor();
   request.remote_address = wire.connection().remote_addr();
-  if (wire.data().empty()) return request;
+  // "resolve-path" comes before each request with the same body: only the request itself answers
+  // with what is wrong in it.
+  if (request.operation == Operation::kOther || wire.data().empty()) return request;
   absl::StatusOr<base::Json> data = base::ParseJson(wire.data());
   if (!data.ok()) {
     return absl::InvalidArgumentError(base::Cat("the request's body: ", data.status().message()));

@@ -327,6 +327,28 @@ TEST_F(BackendServiceTest, AnOperationWeDontKnowStaysUnknown) {
   EXPECT_EQ(reply.err().err_type(), 5U);
 }
 
+// "resolve-path" brings the body of the request that follows, which is parsed and refused there.
+TEST_F(BackendServiceTest, TheBodyOfAnOperationWeDontKnowIsNotLookedAt) {
+  ASSERT_TRUE(SetUpMount("m").ok());
+  int handled = 0;
+  hooks_.handle = [&](const Request& request) -> Result {
+    ++handled;
+    EXPECT_EQ(base::DumpJson(request.data)->view(), "{}");
+    return UnsupportedOperation();
+  };
+  for (const char* body : {R"({"a":1})", "[]", R"({"a":"hunter2",})"}) {
+    pb::Request wire;
+    wire.set_operation("resolve-path");
+    wire.set_path("rotate");
+    wire.set_data(body);
+    pb::HandleRequestReply reply;
+    EXPECT_TRUE(Handle("m", wire, reply).ok());
+    EXPECT_EQ(reply.err().err_type(), 5U) << body;
+    EXPECT_FALSE(reply.has_response()) << body;
+  }
+  EXPECT_EQ(handled, 3);
+}
+
 TEST_F(BackendServiceTest, APathLosesTheSlashOfAListing) {
   ASSERT_TRUE(SetUpMount("m").ok());
   Echo();
