@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <functional>
+#include <typeinfo>
 #include <utility>
 
 #include "absl/strings/strip.h"
@@ -77,10 +78,15 @@ absl::Status SetResponse(const Response& response, pb::Response& wire) {
 
 // A handler's exception is a defect; it must not take the other mounts of this process with it, and
 // its text is not ours to show.
-absl::StatusOr<std::optional<Response>> Handle(Backend& backend, const Request& request) {
+absl::StatusOr<std::optional<Response>> Handle(Backend& backend, const Request& request,
+                                               base::Logger& logger) {
   try {
     return backend.HandleRequest(request);
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
+    logger.Error("a handler threw an exception; this is a defect, please report it",
+                 {{"exception", typeid(error).name()},
+                  {"operation", std::string(OperationName(request.operation))},
+                  {"mount", request.mount_point}});
     return absl::InternalError(
         "the plugin failed on this request; this is a defect, please report it");
   }
@@ -183,7 +189,8 @@ grpc::Status BackendService::HandleRequest(grpc::ServerContext* context,
   StorageClient storage(instance->storage, context);
   request->context = &call;
   request->storage = &storage;
-  const absl::StatusOr<std::optional<Response>> response = Handle(*instance->backend, *request);
+  const absl::StatusOr<std::optional<Response>> response =
+      Handle(*instance->backend, *request, logger_);
   absl::Status status = response.status();
   if (status.ok() && response->has_value())
     status = SetResponse(**response, *reply->mutable_response());
