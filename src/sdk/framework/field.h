@@ -28,7 +28,7 @@ enum class FieldType {
 struct Field {
   std::string name;
   FieldType type = FieldType::kString;
-  std::string description;
+  std::string description = {};
   bool required = false;
   // The only texts allowed; empty: any. kString only.
   std::vector<std::string> allowed = {};

@@ -24,7 +24,7 @@ using Handler = std::function<absl::StatusOr<std::optional<Response>>(
 struct PathOperation {
   Operation operation;
   Handler handler;
-  std::string summary;
+  std::string summary = {};
   // On a standby, answered with ReadOnlyStorage() before anything is read, so that the host
   // forwards it: for all that writes, and for reads of what only the active node knows.
   bool active_node_only = false;
@@ -38,11 +38,11 @@ struct Path {
   // Segments between slashes; "{name}" takes one segment, "{name...}" at the end one or more. Each
   // name is a field. "versions/{version}".
   std::string pattern;
-  std::string synopsis;
+  std::string synopsis = {};
   // Paragraphs; help breaks them into lines, but for lines that begin with a space.
-  std::string description;
-  std::vector<Field> fields;
-  std::vector<PathOperation> operations;
+  std::string description = {};
+  std::vector<Field> fields = {};
+  std::vector<PathOperation> operations = {};
 };
 
 // The values of the pattern's names if `path` has the pattern, else nullopt.

@@ -37,7 +37,7 @@ struct Case {
 };
 
 void ExpectAll(FieldType type, std::string_view expected, const std::vector<Case>& cases) {
-  const std::vector<Field> fields{{.name = "p", .type = type, .description = ""}};
+  const std::vector<Field> fields{{.name = "p", .type = type}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.given);
     const absl::StatusOr<FieldData> parsed = FieldData::Parse(fields, Data(c.given), {});
@@ -271,7 +271,7 @@ TEST(Field, NoErrorShowsTheValue) {
   };
   for (const FieldType type : {FieldType::kString, FieldType::kUnsigned, FieldType::kBool,
                                FieldType::kDuration, FieldType::kStringList, FieldType::kObject}) {
-    std::vector<Field> fields{{.name = "p", .type = type, .description = "", .required = true}};
+    std::vector<Field> fields{{.name = "p", .type = type, .required = true}};
     if (type == FieldType::kString) fields[0].allowed = {"a", "b"};
     int refused = 0;
     for (std::string_view value : kValues) {
@@ -289,12 +289,9 @@ TEST(Field, NoErrorShowsTheValue) {
 
 TEST(Field, AccessorsGiveEachValueAsItsType) {
   const std::vector<Field> fields{
-      {.name = "s", .type = FieldType::kString, .description = ""},
-      {.name = "u", .type = FieldType::kUnsigned, .description = ""},
-      {.name = "b", .type = FieldType::kBool, .description = ""},
-      {.name = "d", .type = FieldType::kDuration, .description = ""},
-      {.name = "l", .type = FieldType::kStringList, .description = ""},
-      {.name = "o", .type = FieldType::kObject, .description = ""},
+      {.name = "s", .type = FieldType::kString},     {.name = "u", .type = FieldType::kUnsigned},
+      {.name = "b", .type = FieldType::kBool},       {.name = "d", .type = FieldType::kDuration},
+      {.name = "l", .type = FieldType::kStringList}, {.name = "o", .type = FieldType::kObject},
   };
   const absl::StatusOr<FieldData> data = FieldData::Parse(
       fields,
@@ -311,12 +308,9 @@ TEST(Field, AccessorsGiveEachValueAsItsType) {
 
 TEST(Field, WhatIsLeftOutIsAbsentAndNullIsRefused) {
   const std::vector<Field> fields{
-      {.name = "s", .type = FieldType::kString, .description = ""},
-      {.name = "u", .type = FieldType::kUnsigned, .description = ""},
-      {.name = "b", .type = FieldType::kBool, .description = ""},
-      {.name = "d", .type = FieldType::kDuration, .description = ""},
-      {.name = "l", .type = FieldType::kStringList, .description = ""},
-      {.name = "o", .type = FieldType::kObject, .description = ""},
+      {.name = "s", .type = FieldType::kString},     {.name = "u", .type = FieldType::kUnsigned},
+      {.name = "b", .type = FieldType::kBool},       {.name = "d", .type = FieldType::kDuration},
+      {.name = "l", .type = FieldType::kStringList}, {.name = "o", .type = FieldType::kObject},
   };
   for (std::string_view body : {"{}", "null"}) {
     SCOPED_TRACE(body);
@@ -338,7 +332,7 @@ TEST(Field, WhatIsLeftOutIsAbsentAndNullIsRefused) {
 }
 
 TEST(Field, AnEmptyListIsNotAnAbsentOne) {
-  const std::vector<Field> fields{{.name = "p", .type = FieldType::kStringList, .description = ""}};
+  const std::vector<Field> fields{{.name = "p", .type = FieldType::kStringList}};
   const absl::StatusOr<FieldData> data = FieldData::Parse(fields, Data("\"\""), {});
   ASSERT_THAT(data, IsOk());
   ASSERT_TRUE(data->StringList("p").has_value());
@@ -346,8 +340,7 @@ TEST(Field, AnEmptyListIsNotAnAbsentOne) {
 }
 
 TEST(Field, RequiredMustBeGiven) {
-  const std::vector<Field> fields{
-      {.name = "p", .type = FieldType::kUnsigned, .description = "", .required = true}};
+  const std::vector<Field> fields{{.name = "p", .type = FieldType::kUnsigned, .required = true}};
   EXPECT_THAT(FieldData::Parse(fields, FromText("{}"), {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "p is missing: expected a whole number, 0 or more"));
@@ -355,10 +348,8 @@ TEST(Field, RequiredMustBeGiven) {
 }
 
 TEST(Field, AllowedValuesAreTheOnlyOnes) {
-  const std::vector<Field> fields{{.name = "mode",
-                                   .type = FieldType::kString,
-                                   .description = "",
-                                   .allowed = {"auto", "mirror"}}};
+  const std::vector<Field> fields{
+      {.name = "mode", .type = FieldType::kString, .allowed = {"auto", "mirror"}}};
   for (std::string_view good : {"auto", "mirror"}) {
     const auto data = FieldData::Parse(fields, Json{{"mode", base::JsonText(good)}}, {});
     ASSERT_THAT(data, IsOk());
@@ -375,7 +366,7 @@ TEST(Field, AllowedValuesAreTheOnlyOnes) {
 
 TEST(Field, AllowedValuesAreOfStringsOnly) {
   const std::vector<Field> fields{
-      {.name = "p", .type = FieldType::kUnsigned, .description = "", .allowed = {"1", "2"}}};
+      {.name = "p", .type = FieldType::kUnsigned, .allowed = {"1", "2"}}};
   for (std::string_view given : {"1", "3", R"("3")"}) {
     EXPECT_THAT(FieldData::Parse(fields, Data(given), {}), IsOk()) << given;
   }
@@ -389,7 +380,7 @@ TEST(Field, AValueOfAnotherTypeIsNone) {
   };
   for (const auto& [type, value] : kValues) {
     SCOPED_TRACE(value);
-    const std::vector<Field> fields{{.name = "p", .type = type, .description = ""}};
+    const std::vector<Field> fields{{.name = "p", .type = type}};
     const absl::StatusOr<FieldData> data = FieldData::Parse(fields, Data(value), {});
     ASSERT_THAT(data, IsOk());
     const bool number = type == FieldType::kUnsigned || type == FieldType::kDuration;
@@ -402,9 +393,8 @@ TEST(Field, AValueOfAnotherTypeIsNone) {
 }
 
 TEST(Field, UnknownNamesAreRefusedAndTheKnownOnesListed) {
-  const std::vector<Field> fields{
-      {.name = "cas", .type = FieldType::kUnsigned, .description = ""},
-      {.name = "reason", .type = FieldType::kString, .description = ""}};
+  const std::vector<Field> fields{{.name = "cas", .type = FieldType::kUnsigned},
+                                  {.name = "reason", .type = FieldType::kString}};
   for (std::string_view body :
        {R"({"raeson":"x"})", R"({"raeson":null})", R"({"cas":1,"raeson":3})"}) {
     EXPECT_THAT(FieldData::Parse(fields, FromText(body), {}),
@@ -420,7 +410,7 @@ TEST(Field, UnknownNamesAreRefusedAndTheKnownOnesListed) {
 }
 
 TEST(Field, NamesAreMatchedExactly) {
-  const std::vector<Field> fields{{.name = "cas", .type = FieldType::kUnsigned, .description = ""}};
+  const std::vector<Field> fields{{.name = "cas", .type = FieldType::kUnsigned}};
   for (std::string_view name : {"CAS", "ca", "cas2", "cas-"}) {
     EXPECT_THAT(FieldData::Parse(fields, FromText(base::Cat("{\"", name, "\":1}")), {}),
                 StatusIs(absl::StatusCode::kInvalidArgument,
@@ -430,7 +420,7 @@ TEST(Field, NamesAreMatchedExactly) {
 
 // A value typed in a name's place: `write rotate $KEY` for `write rotate key=$KEY`.
 TEST(Field, AnUnknownNameThatMayBeASecretIsNotShown) {
-  const std::vector<Field> fields{{.name = "cas", .type = FieldType::kUnsigned, .description = ""}};
+  const std::vector<Field> fields{{.name = "cas", .type = FieldType::kUnsigned}};
   const std::string names[] = {
       "",
       "hunter2=",
@@ -456,9 +446,8 @@ TEST(Field, AnUnknownNameThatMayBeASecretIsNotShown) {
 
 TEST(Field, ReadsTakeQueryParametersAndWritesTheOthers) {
   using Use = FieldData::Use;
-  const std::vector<Field> fields{
-      {.name = "at", .type = FieldType::kUnsigned, .description = "", .query = true},
-      {.name = "cas", .type = FieldType::kUnsigned, .description = ""}};
+  const std::vector<Field> fields{{.name = "at", .type = FieldType::kUnsigned, .query = true},
+                                  {.name = "cas", .type = FieldType::kUnsigned}};
   const Json at{{"at", 1}};
   const Json cas{{"cas", 1}};
   EXPECT_THAT(FieldData::Parse(fields, at, {}, Use::kQuery), IsOk());
@@ -479,12 +468,8 @@ TEST(Field, ReadsTakeQueryParametersAndWritesTheOthers) {
 TEST(Field, WhatTheOtherUseRequiresIsNotMissing) {
   using Use = FieldData::Use;
   const std::vector<Field> fields{
-      {.name = "at",
-       .type = FieldType::kUnsigned,
-       .description = "",
-       .required = true,
-       .query = true},
-      {.name = "cas", .type = FieldType::kUnsigned, .description = "", .required = true}};
+      {.name = "at", .type = FieldType::kUnsigned, .required = true, .query = true},
+      {.name = "cas", .type = FieldType::kUnsigned, .required = true}};
   EXPECT_THAT(FieldData::Parse(fields, Json{{"at", 1}}, {}, Use::kQuery), IsOk());
   EXPECT_THAT(FieldData::Parse(fields, Json{{"cas", 1}}, {}, Use::kBody), IsOk());
   EXPECT_THAT(FieldData::Parse(fields, Json::object(), {}, Use::kQuery),
@@ -494,14 +479,14 @@ TEST(Field, WhatTheOtherUseRequiresIsNotMissing) {
 }
 
 TEST(Field, ACaptureIsTakenWhateverTheUse) {
-  const std::vector<Field> fields{{.name = "p", .type = FieldType::kUnsigned, .description = ""}};
+  const std::vector<Field> fields{{.name = "p", .type = FieldType::kUnsigned}};
   const auto data = FieldData::Parse(fields, Json::object(), {{"p", "7"}}, FieldData::Use::kQuery);
   ASSERT_THAT(data, IsOk());
   EXPECT_EQ(data->Unsigned("p"), 7U);
 }
 
 TEST(Field, CapturedValuesAreTypedAndTheBodyNamesNoOther) {
-  const std::vector<Field> fields{{.name = "p", .type = FieldType::kUnsigned, .description = ""}};
+  const std::vector<Field> fields{{.name = "p", .type = FieldType::kUnsigned}};
   const auto captured = FieldData::Parse(fields, FromText("{}"), {{"p", "7"}});
   ASSERT_THAT(captured, IsOk());
   EXPECT_EQ(captured->Unsigned("p"), 7U);
@@ -518,8 +503,7 @@ TEST(Field, CapturedValuesAreTypedAndTheBodyNamesNoOther) {
 }
 
 TEST(Field, ACaptureMeetsARequirement) {
-  const std::vector<Field> fields{
-      {.name = "p", .type = FieldType::kString, .description = "", .required = true}};
+  const std::vector<Field> fields{{.name = "p", .type = FieldType::kString, .required = true}};
   EXPECT_THAT(FieldData::Parse(fields, FromText("{}"), {{"p", "x"}}), IsOk());
 }
 

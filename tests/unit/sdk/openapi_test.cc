@@ -26,7 +26,6 @@ PathOperation Serves(Operation operation, std::string summary) {
 Path KeyPath() {
   return {.pattern = "keys/{name}",
           .synopsis = "One key.",
-          .description = "",
           .fields = {{.name = "name", .type = FieldType::kString, .description = "Its name."},
                      {.name = "version",
                       .type = FieldType::kUnsigned,
@@ -118,8 +117,6 @@ TEST(OpenApi, EachFieldTypeHasItsSchema) {
     return Field{.name = std::move(name), .type = type, .description = "."};
   };
   const Path path{.pattern = "p",
-                  .synopsis = "",
-                  .description = "",
                   .fields = {field("s", FieldType::kString), field("u", FieldType::kUnsigned),
                              field("b", FieldType::kBool), field("d", FieldType::kDuration),
                              field("l", FieldType::kStringList), field("o", FieldType::kObject)},
@@ -141,8 +138,6 @@ TEST(OpenApi, EachFieldTypeHasItsSchema) {
 TEST(OpenApi, ListHasTheHostsQueryParameter) {
   const Path path{.pattern = "keys",
                   .synopsis = "All keys.",
-                  .description = "",
-                  .fields = {},
                   .operations = {Serves(Operation::kList, "List the keys.")}};
   EXPECT_EQ(ToText(ItemOf(path)), Compact(R"({
     "description": "All keys.",
@@ -161,8 +156,6 @@ TEST(OpenApi, ListHasTheHostsQueryParameter) {
 
 TEST(OpenApi, ARequiredQueryParameterSaysSo) {
   const Path path{.pattern = "p",
-                  .synopsis = "",
-                  .description = "",
                   .fields = {{.name = "at",
                               .type = FieldType::kString,
                               .description = "When.",
@@ -178,9 +171,7 @@ TEST(OpenApi, ARequiredQueryParameterSaysSo) {
 
 TEST(OpenApi, AWriteWithoutParametersHasNoBody) {
   const Path path{.pattern = "rotate/{name}",
-                  .synopsis = "",
-                  .description = "",
-                  .fields = {{.name = "name", .type = FieldType::kString, .description = ""}},
+                  .fields = {{.name = "name", .type = FieldType::kString}},
                   .operations = {Serves(Operation::kUpdate, "")}};
   EXPECT_FALSE(ItemOf(path)["post"].contains("requestBody"));
 }
@@ -196,17 +187,12 @@ TEST(OpenApi, PatchIsAMethodOfItsOwn) {
 TEST(OpenApi, APathThatReadsAndListsShowsItsRead) {
   const Path path{
       .pattern = "keys",
-      .synopsis = "",
-      .description = "",
-      .fields = {},
       .operations = {Serves(Operation::kRead, "Read."), Serves(Operation::kList, "List.")}};
   EXPECT_EQ(ToText(ItemOf(path)["get"]["summary"]), R"("Read.")");
 }
 
 TEST(OpenApi, ARestCaptureIsAPlainParameter) {
   const Path path{.pattern = "data/{path...}",
-                  .synopsis = "",
-                  .description = "",
                   .fields = {{.name = "path", .type = FieldType::kString, .description = "Where."}},
                   .operations = {Serves(Operation::kRead, "")}};
   const Json document = OpenApiDocument("t", "v1", {path}, {});
@@ -280,7 +266,6 @@ TEST(Help, NamesEachTypeOfParameter) {
   for (const auto& [type, name] : kNames) {
     const Path path{.pattern = "p",
                     .synopsis = "P.",
-                    .description = "",
                     .fields = {{.name = "f", .type = type, .description = "What it is."}},
                     .operations = {}};
     EXPECT_EQ(PathHelp(path), "P.\n\nOPERATIONS\n\n\nPARAMETERS\n\n    f (" + std::string(name) +
