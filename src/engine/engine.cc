@@ -61,13 +61,12 @@ class Engine final : public openbao::PathBackend {
 }  // namespace
 
 openbao::Handler Bind(MountHandler handler) {
-  return
-      [handler = std::move(handler)](openbao::PathBackend& backend, const openbao::Request& request,
-                                     const openbao::FieldData& data) {
-        const kvclient::Allowance allowance = KvAllowance(request);
-        // No other backend is given these paths.
-        return handler(static_cast<Engine&>(backend).mount(), request, data);
-      };
+  return openbao::For<Engine>([handler = std::move(handler)](Engine& engine,
+                                                             const openbao::Request& request,
+                                                             const openbao::FieldData& data) {
+    const kvclient::Allowance allowance = KvAllowance(request);
+    return handler(engine.mount(), request, data);
+  });
 }
 
 openbao::BackendFactory EngineFactory(std::string version, base::Clock& clock,

@@ -43,14 +43,14 @@ class Floor final : public PathBackend {
     return Write(request);
   }
 
-  absl::StatusOr<std::optional<Response>> Read() {
+  absl::StatusOr<std::optional<Response>> Read(const Request&, const FieldData&) {
     Response response;
     absl::MutexLock lock(&mutex_);
     response.data["data"] = fields_;
     return response;
   }
 
-  absl::StatusOr<std::optional<Response>> Rotate(const Request& request) {
+  absl::StatusOr<std::optional<Response>> Rotate(const Request& request, const FieldData&) {
     absl::StatusOr<engine::FairLock::Holder> holder = lock_.Acquire(request.context);
     if (!holder.ok()) return holder.status();
     entry_.append(kKeySize, 'x');
@@ -80,24 +80,17 @@ std::shared_ptr<const openbao::PathTable> Paths() {
   data.fields = {
       {.name = "path", .description = "Any."},
       {.name = "data", .type = openbao::FieldType::kObject, .description = "The fields."}};
-  data.operations = {
-      {.operation = Operation::kRead,
-       .handler = [](PathBackend& backend, const Request&,
-                     const FieldData&) { return static_cast<Floor&>(backend).Read(); },
-       .summary = "What was put."},
-      {.operation = Operation::kUpdate,
-       .handler =
-           [](PathBackend& backend, const Request& request, const FieldData& fields) {
-             return static_cast<Floor&>(backend).Put(request, fields);
-           },
-       .summary = "Put."}};
+  data.operations = {{.operation = Operation::kRead,
+                      .handler = openbao::For<Floor>(&Floor::Read),
+                      .summary = "What was put."},
+                     {.operation = Operation::kUpdate,
+                      .handler = openbao::For<Floor>(&Floor::Put),
+                      .summary = "Put."}};
   openbao::Path rotate;
   rotate.pattern = "rotate";
-  rotate.operations = {
-      {.operation = Operation::kUpdate,
-       .handler = [](PathBackend& backend, const Request& request,
-                     const FieldData&) { return static_cast<Floor&>(backend).Rotate(request); },
-       .summary = "Put more."}};
+  rotate.operations = {{.operation = Operation::kUpdate,
+                        .handler = openbao::For<Floor>(&Floor::Rotate),
+                        .summary = "Put more."}};
   return std::make_shared<const openbao::PathTable>(openbao::PathTable{
       .title = "floor", .version = "v0.0.0", .description = "Bench.", .paths = {data, rotate}});
 }

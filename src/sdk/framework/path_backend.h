@@ -2,10 +2,13 @@
 #define SDK_FRAMEWORK_PATH_BACKEND_H_
 
 #include <atomic>
+#include <concepts>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
@@ -24,8 +27,8 @@ struct PathTable {
 };
 
 // A backend made of paths: routes by operation and path, types the parameters, answers help,
-// forwards from standbys. What is a mount's own belongs to a class derived from it, to which the
-// handlers cast the backend that they are given. Thread-safe if the handlers are.
+// forwards from standbys. What is a mount's own belongs to a class derived from it, which the
+// handlers get by For, below. Thread-safe if the handlers are.
 class PathBackend : public Backend {
  public:
   // `table` is shared and not null; `system` must outlive this object.
@@ -59,3 +62,14 @@ class PathBackend : public Backend {
 }  // namespace openbao
 
 #endif  // SDK_FRAMEWORK_PATH_BACKEND_H_
+// A handler for a class derived from PathBackend: `handler` is a function or a member of `Mount`
+// that is given (Mount&, const Request&, const FieldData&). Its path belongs into the table of that
+// class only.
+template <std::derived_from<PathBackend> Mount, class F>
+Handler For(F handler) {
+  return [handler = std::move(handler)](PathBackend& backend, const Request& request,
+                                        const FieldData& data) {
+    return std::invoke(handler, static_cast<Mount&>(backend), request, data);
+  };
+}
+

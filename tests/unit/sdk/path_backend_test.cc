@@ -68,6 +68,13 @@ class Derived final : public PathBackend {
   std::function<absl::Status()> on_tick;
   int handled = 0;
 
+  absl::StatusOr<std::optional<Response>> Count(const Request& request, const FieldData& data) {
+    ++handled;
+    Response response;
+    response.data[base::JsonString(request.path)] = data.Unsigned("n").value_or(0);
+    return response;
+  }
+
  private:
   void OnActive() override { on_active(); }
   absl::Status OnTick(const Request&) override { return on_tick(); }
@@ -300,6 +307,19 @@ TEST_F(PathBackendTest, AHandlersErrorIsTheAnswer) {
 TEST_F(PathBackendTest, AStandbyForwardsWritesBeforeAnythingElse) {
   system_.standby = true;
   EXPECT_THAT(Initialize(), IsOk());
+TEST_F(PathBackendTest, AHandlerForAClassIsGivenTheBackendAsThat) {
+  table_.paths[1].operations[0].handler = For<Derived>(&Derived::Count);
+  table_.paths[1].operations[1].handler =
+      For<Derived>([](Derived& derived, const Request& request, const FieldData& data) {
+        return derived.Count(request, data);
+      });
+  EXPECT_THAT(Call(Operation::kRead, "keys/k"), IsOk());
+  const auto written = Call(Operation::kUpdate, "keys/k", Json{{"n", 3}});
+  ASSERT_THAT(written, IsOk());
+  EXPECT_EQ((*written)->data["keys/k"], 3);
+  EXPECT_EQ(backend().handled, 2);
+}
+
   for (const Json& data : {Json{{"n", 1}}, Json{{"n", "x"}}, Json{{"unknown", 1}}}) {
     for (const Operation operation : {Operation::kUpdate, Operation::kCreate}) {
       const auto answer = Call(operation, "keys/k", data);
