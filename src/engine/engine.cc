@@ -25,21 +25,6 @@ constexpr char kDescription[] =
     "    read status                         version, kids, phase, what comes next\n\n"
     "Readers fetch the record at data/encryption/keys/stored_data, as a secret of KV v2.";
 
-std::shared_ptr<const openbao::PathTable> MakeTable(std::string version) {
-  auto table = std::make_shared<openbao::PathTable>();
-  table->title = "openbao-plugin-secrets-mek";
-  table->version = std::move(version);
-  table->description = kDescription;
-  for (auto make : {RotatePaths, RollbackPaths, RepairPaths, StatusPaths, VersionsPaths, KeysPaths,
-                    ImportPaths, VerifyPaths, ReadersPaths, ConfigPaths, HomePaths, RecordPaths}) {
-    for (openbao::Path& path : make()) table->paths.push_back(std::move(path));
-  }
-  // config/home can send the record, and the login to its server, elsewhere.
-  table->special.root = {"destroy-key/*", "config/home"};
-  table->special.seal_wrap_storage = {"versions/", "archive/", "kv/", "config/home"};
-  return table;
-}
-
 // One mount under the paths of all.
 class Engine final : public openbao::PathBackend {
  public:
@@ -59,6 +44,21 @@ class Engine final : public openbao::PathBackend {
 };
 
 }  // namespace
+
+std::shared_ptr<const openbao::PathTable> MakeTable(std::string version) {
+  auto table = std::make_shared<openbao::PathTable>();
+  table->title = "openbao-plugin-secrets-mek";
+  table->version = std::move(version);
+  table->description = kDescription;
+  for (auto make : {RotatePaths, RollbackPaths, RepairPaths, StatusPaths, VersionsPaths, KeysPaths,
+                    ImportPaths, VerifyPaths, ReadersPaths, ConfigPaths, HomePaths, RecordPaths}) {
+    for (openbao::Path& path : make()) table->paths.push_back(std::move(path));
+  }
+  // config/home can send the record, and the login to its server, elsewhere.
+  table->special.root = {"destroy-key/*", "config/home"};
+  table->special.seal_wrap_storage = {"versions/", "archive/", "kv/", "config/home"};
+  return table;
+}
 
 openbao::Handler Bind(MountHandler handler) {
   return openbao::For<Engine>([handler = std::move(handler)](Engine& engine,

@@ -3,12 +3,15 @@
 #define ENGINE_PATHS_H_
 
 #include <functional>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/mount.h"
 #include "sdk/framework/path.h"
+#include "sdk/framework/path_backend.h"
 
 namespace engine {
 
@@ -21,6 +24,9 @@ using MountHandler =
 // Gives each request to `handler` with the mount that it came to, and sets the time that it may
 // take at a KV server. The backend must be an engine (engine.cc).
 openbao::Handler Bind(MountHandler handler);
+
+// What all mounts share: the paths below, and what the host is told of them.
+std::shared_ptr<const openbao::PathTable> MakeTable(std::string version);
 
 std::vector<openbao::Path> ConfigPaths();
 std::vector<openbao::Path> HomePaths();

@@ -6,11 +6,14 @@
 
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "sdk/framework/openapi.h"
 #include "sdk/logical/errors.h"
 
 namespace openbao {
 namespace {
+
+using base::Cat;
 
 bool HasBody(Operation operation) {
   return operation == Operation::kUpdate || operation == Operation::kPatch;
@@ -40,7 +43,68 @@ const base::Json& Parameters(const Request& request, const PathOperation& operat
   return scratch;
 }
 
+absl::Status CheckFields(const Path& path) {
+  for (const Field& field : path.fields) {
+    if (std::ranges::count(path.fields, field.name, &Field::name) > 1) {
+      return absl::InvalidArgumentError(Cat("the field ", field.name, " stands twice"));
+    }
+    if (!field.allowed.empty() && field.type != FieldType::kString) {
+      return absl::InvalidArgumentError(
+          Cat("the field ", field.name, " has allowed values and is no string"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPattern(const Path& path) {
+  constexpr std::string_view kRest = "...}";
+  if (const std::size_t end = path.pattern.find(kRest);
+      end != std::string::npos && end + kRest.size() != path.pattern.size()) {
+    return absl::InvalidArgumentError("nothing can stand after what takes the rest of a path");
+  }
+  for (const std::string& name : CapturedNames(path.pattern)) {
+    if (std::ranges::find(path.fields, name, &Field::name) == path.fields.end()) {
+      return absl::InvalidArgumentError(Cat("{", name, "} has no field"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOperations(const Path& path) {
+  for (const PathOperation& operation : path.operations) {
+    const std::string_view name = OperationName(operation.operation);
+    switch (operation.operation) {
+      case Operation::kCreate:
+        return absl::InvalidArgumentError("create is never dispatched; a write is an update");
+      case Operation::kHelp:
+      case Operation::kRollback:
+      case Operation::kOther:
+        return absl::InvalidArgumentError(Cat(name, " is never dispatched"));
+      default:
+        break;
+    }
+    if (operation.handler == nullptr) {
+      return absl::InvalidArgumentError(Cat(name, " has no handler"));
+    }
+    if (std::ranges::count(path.operations, operation.operation, &PathOperation::operation) > 1) {
+      return absl::InvalidArgumentError(Cat(name, " stands twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::Status CheckTable(const PathTable& table) {
+  for (const Path& path : table.paths) {
+    for (const auto check : {CheckFields, CheckPattern, CheckOperations}) {
+      if (const absl::Status status = check(path); !status.ok()) {
+        return absl::InvalidArgumentError(Cat("path ", path.pattern, ": ", status.message()));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
 
 PathBackend::PathBackend(std::shared_ptr<const PathTable> table, SystemView& system)
     : table_(std::move(table)), system_(system) {}

@@ -26,6 +26,11 @@ struct PathTable {
   SpecialPaths special = {};
 };
 
+// INVALID_ARGUMENT with the first mistake in the paths that would show only when somebody asks for
+// them: a name in a pattern without a field, an operation that is never dispatched or has no
+// handler, and the like. For a plugin's own tests, or its start.
+absl::Status CheckTable(const PathTable& table);
+
 // A backend made of paths: routes by operation and path, types the parameters, answers help,
 // forwards from standbys. What is a mount's own belongs to a class derived from it, which the
 // handlers get by For, below. Thread-safe if the handlers are.
@@ -59,9 +64,6 @@ class PathBackend : public Backend {
   std::atomic<Standby> standby_ = Standby::kUnknown;
 };
 
-}  // namespace openbao
-
-#endif  // SDK_FRAMEWORK_PATH_BACKEND_H_
 // A handler for a class derived from PathBackend: `handler` is a function or a member of `Mount`
 // that is given (Mount&, const Request&, const FieldData&). Its path belongs into the table of that
 // class only.
@@ -73,3 +75,6 @@ Handler For(F handler) {
   };
 }
 
+}  // namespace openbao
+
+#endif  // SDK_FRAMEWORK_PATH_BACKEND_H_

@@ -1,3 +1,5 @@
+#include "engine/paths.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -9,6 +11,7 @@
 #include "base/text.h"
 #include "mek/kid.h"
 #include "mek/record.h"
+#include "sdk/framework/path_backend.h"
 #include "support/status_matchers.h"
 #include "support/test_mount.h"
 
@@ -40,6 +43,10 @@ class Paths : public ::testing::Test {
   }
   TestMount mount_;
 };
+
+TEST_F(Paths, TheTableHasNoMistake) {
+  EXPECT_THAT(openbao::CheckTable(*engine::MakeTable("v0.1.0")), IsOk());
+}
 
 TEST_F(Paths, AnEmptyMountSaysWhatToDo) {
   EXPECT_EQ(mount_.Read("status")->at("phase"), "empty");

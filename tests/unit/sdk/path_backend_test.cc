@@ -59,14 +59,14 @@ class NoStorage final : public Storage {
   static absl::Status Fail() { return absl::InternalError("storage was touched"); }
 };
 
+absl::StatusOr<std::optional<Response>> Answer(PathBackend&, const Request&, const FieldData&) {
+  return std::nullopt;
+}
+
 // A mount of a plugin that does something by itself: what, a test says.
 class Derived final : public PathBackend {
  public:
   using PathBackend::PathBackend;
-
-  std::function<void()> on_active;
-  std::function<absl::Status()> on_tick;
-  int handled = 0;
 
   absl::StatusOr<std::optional<Response>> Count(const Request& request, const FieldData& data) {
     ++handled;
@@ -74,6 +74,10 @@ class Derived final : public PathBackend {
     response.data[base::JsonString(request.path)] = data.Unsigned("n").value_or(0);
     return response;
   }
+
+  std::function<void()> on_active;
+  std::function<absl::Status()> on_tick;
+  int handled = 0;
 
  private:
   void OnActive() override { on_active(); }
@@ -90,7 +94,7 @@ class PathBackendTest : public ::testing::Test {
     Path keys;
     keys.pattern = "keys";
     keys.synopsis = "All keys.";
-    keys.fields = {{.name = "after", .type = FieldType::kString, .description = "", .query = true}};
+    keys.fields = {{.name = "after", .type = FieldType::kString, .query = true}};
     keys.operations = {Serves("list keys", Operation::kList)};
     Path key;
     key.pattern = "keys/{name}";
@@ -250,8 +254,7 @@ TEST_F(PathBackendTest, BadParametersDontReachTheHandler) {
 }
 
 TEST_F(PathBackendTest, ReadsTakeQueryParametersAndWritesTheOthers) {
-  table_.paths[1].fields.push_back(
-      {.name = "at", .type = FieldType::kUnsigned, .description = "", .query = true});
+  table_.paths[1].fields.push_back({.name = "at", .type = FieldType::kUnsigned, .query = true});
   table_.paths[1].operations[2].any_parameters = false;
   table_.paths[1].operations.push_back(Serves("patch key", Operation::kPatch));
   const auto refused = [](const char* name) {
@@ -304,9 +307,6 @@ TEST_F(PathBackendTest, AHandlersErrorIsTheAnswer) {
   EXPECT_THAT(Call(Operation::kList, "keys"), StatusIs(absl::StatusCode::kNotFound, "gone"));
 }
 
-TEST_F(PathBackendTest, AStandbyForwardsWritesBeforeAnythingElse) {
-  system_.standby = true;
-  EXPECT_THAT(Initialize(), IsOk());
 TEST_F(PathBackendTest, AHandlerForAClassIsGivenTheBackendAsThat) {
   table_.paths[1].operations[0].handler = For<Derived>(&Derived::Count);
   table_.paths[1].operations[1].handler =
@@ -320,6 +320,9 @@ TEST_F(PathBackendTest, AHandlerForAClassIsGivenTheBackendAsThat) {
   EXPECT_EQ(backend().handled, 2);
 }
 
+TEST_F(PathBackendTest, AStandbyForwardsWritesBeforeAnythingElse) {
+  system_.standby = true;
+  EXPECT_THAT(Initialize(), IsOk());
   for (const Json& data : {Json{{"n", 1}}, Json{{"n", "x"}}, Json{{"unknown", 1}}}) {
     for (const Operation operation : {Operation::kUpdate, Operation::kCreate}) {
       const auto answer = Call(operation, "keys/k", data);
@@ -529,6 +532,68 @@ TEST_F(PathBackendTest, HelpNeedsNoHostAndNoHandler) {
   EXPECT_THAT(Call(Operation::kHelp, "keys/k"), IsOk());
   EXPECT_EQ(system_.asked, 0);
   EXPECT_THAT(handled_, IsEmpty());
+}
+
+PathTable TableOf(Path path) { return {.title = "t", .version = "v0.1.0", .paths = {path}}; }
+
+// That it compiles, with -Wmissing-field-initializers, is half of the test.
+TEST(CheckTable, WhatIsNotNeededMayBeLeftOut) {
+  EXPECT_THAT(
+      CheckTable(TableOf({.pattern = "keys/{name}",
+                          .fields = {{.name = "name"}},
+                          .operations = {{.operation = Operation::kRead, .handler = Answer}}})),
+      IsOk());
+  EXPECT_THAT(CheckTable(TableOf({.pattern = "keys"})), IsOk());
+}
+
+TEST(CheckTable, EveryOperationThatIsDispatchedMayHaveAHandler) {
+  for (const Operation operation : {Operation::kRead, Operation::kUpdate, Operation::kPatch,
+                                    Operation::kDelete, Operation::kList, Operation::kScan}) {
+    EXPECT_THAT(CheckTable(TableOf({.pattern = "keys",
+                                    .operations = {{.operation = operation, .handler = Answer}}})),
+                IsOk());
+  }
+}
+
+TEST(CheckTable, AMistakeIsToldWithItsPath) {
+  const auto mistake = [](Path path) { return CheckTable(TableOf(std::move(path))); };
+  const auto is = [](const char* message) {
+    return StatusIs(absl::StatusCode::kInvalidArgument, message);
+  };
+  const PathOperation read{.operation = Operation::kRead, .handler = Answer};
+  EXPECT_THAT(mistake({.pattern = "p",
+                       .operations = {{.operation = Operation::kCreate, .handler = Answer}}}),
+              is("path p: create is never dispatched; a write is an update"));
+  EXPECT_THAT(mistake({.pattern = "p",
+                       .operations = {{.operation = Operation::kRollback, .handler = Answer}}}),
+              is("path p: rollback is never dispatched"));
+  EXPECT_THAT(
+      mistake({.pattern = "p", .operations = {{.operation = Operation::kHelp, .handler = Answer}}}),
+      is("path p: help is never dispatched"));
+  EXPECT_THAT(mistake({.pattern = "p",
+                       .operations = {{.operation = Operation::kOther, .handler = Answer}}}),
+              is("path p: other is never dispatched"));
+  EXPECT_THAT(mistake({.pattern = "p", .operations = {read, read}}),
+              is("path p: read stands twice"));
+  EXPECT_THAT(mistake({.pattern = "p",
+                       .operations = {{.operation = Operation::kRead, .handler = nullptr}}}),
+              is("path p: read has no handler"));
+  EXPECT_THAT(mistake({.pattern = "a/{b}/{c...}", .fields = {{.name = "b"}}, .operations = {read}}),
+              is("path a/{b}/{c...}: {c} has no field"));
+  EXPECT_THAT(mistake({.pattern = "a/{b...}/c", .fields = {{.name = "b"}}, .operations = {read}}),
+              is("path a/{b...}/c: nothing can stand after what takes the rest of a path"));
+  EXPECT_THAT(mistake({.pattern = "p", .fields = {{.name = "a"}, {.name = "b"}, {.name = "a"}}}),
+              is("path p: the field a stands twice"));
+  EXPECT_THAT(mistake({.pattern = "p",
+                       .fields = {{.name = "n", .type = FieldType::kUnsigned, .allowed = {"1"}}}}),
+              is("path p: the field n has allowed values and is no string"));
+}
+
+TEST(CheckTable, EveryPathIsLookedAt) {
+  PathTable table = TableOf({.pattern = "keys"});
+  table.paths.push_back({.pattern = "other/{name}"});
+  EXPECT_THAT(CheckTable(table), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          "path other/{name}: {name} has no field"));
 }
 
 }  // namespace
