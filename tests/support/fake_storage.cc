@@ -21,7 +21,7 @@ absl::Status FromText(const std::string& text) {
 
 }  // namespace
 
-// Rolled back when it goes, as the real one.
+// Rolled back when it goes, and of no use after its end, as the real one.
 class FakeStorage::FakeTransaction final : public openbao::Transaction {
  public:
   FakeTransaction(FakeStorage& storage, std::string txn)
@@ -32,29 +32,42 @@ class FakeStorage::FakeTransaction final : public openbao::Transaction {
   }
 
   absl::StatusOr<std::optional<base::SecretBytes>> Get(std::string_view key) override {
+    RETURN_IF_ERROR(Open());
     return storage_.GetIn(txn_, key);
   }
   absl::Status Put(std::string_view key, const base::SecretBytes& value) override {
+    RETURN_IF_ERROR(Open());
     return storage_.PutIn(txn_, key, value);
   }
-  absl::Status Delete(std::string_view key) override { return storage_.DeleteIn(txn_, key); }
+  absl::Status Delete(std::string_view key) override {
+    RETURN_IF_ERROR(Open());
+    return storage_.DeleteIn(txn_, key);
+  }
   absl::StatusOr<std::vector<std::string>> List(std::string_view prefix) override {
+    RETURN_IF_ERROR(Open());
     return storage_.ListIn(txn_, prefix, "", 0);
   }
   absl::StatusOr<std::vector<std::string>> ListPage(std::string_view prefix, std::string_view after,
                                                     int limit) override {
+    RETURN_IF_ERROR(Open());
     return storage_.ListIn(txn_, prefix, after, limit);
   }
   absl::Status Commit() override {
+    RETURN_IF_ERROR(Open());
     open_ = false;
     return storage_.Run("commit", "", [&] { return storage_.store_.Commit(txn_); });
   }
   absl::Status Rollback() override {
+    RETURN_IF_ERROR(Open());
     open_ = false;
     return storage_.Run("rollback", "", [&] { return storage_.store_.Rollback(txn_); });
   }
 
  private:
+  absl::Status Open() const {
+    return open_ ? absl::OkStatus() : absl::InternalError("the storage transaction has ended");
+  }
+
   FakeStorage& storage_;
   const std::string txn_;
   bool open_ = true;

@@ -15,11 +15,24 @@
 
 namespace openbao {
 
-// The mount's own storage, as the host shows it (openbao sdk/logical Storage). Keys are relative to
-// the mount. Implementations are thread-safe.
+// The mount's own storage, as the host shows it (openbao sdk/logical Storage). Implementations are
+// thread-safe, but for a Transaction.
 //
-// Failures: ReadOnlyStorage() on a standby, where nothing was written; otherwise a failed Put or
-// Delete may or may not have taken effect, and only a read can tell.
+// Keys are relative to the mount: names between slashes, such as "users/alice". The host refuses
+// one that has ".." in it, or isn't UTF-8 or printable.
+//
+// A call blocks until the host has answered: one that reads for 30 s at most and not beyond its
+// request, one that writes, begins or ends a transaction for 60 s at most, whatever becomes of its
+// request.
+//
+// Failures:
+//   UNAVAILABLE         no answer
+//   ReadOnlyStorage()   a write on a standby: nothing was written. Its code is UNAVAILABLE too, so
+//                       ask IsReadOnlyStorage (errors.h) first
+//   RESOURCE_EXHAUSTED  the value is too large for the storage
+//   INTERNAL            any other error of the host's
+// But for ReadOnlyStorage(), a failed Put or Delete may or may not have taken effect, and only a
+// read can tell; where there was no answer it may even take effect after that read.
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -28,8 +41,10 @@ class Storage {
   virtual absl::StatusOr<std::optional<base::SecretBytes>> Get(std::string_view key) = 0;
   // Atomic: a reader sees the old value or the new one.
   virtual absl::Status Put(std::string_view key, const base::SecretBytes& value) = 0;
+  // OK where there was none.
   virtual absl::Status Delete(std::string_view key) = 0;
   // The names directly under `prefix` ("" or ending in '/'), sorted; names of folders end in '/'.
+  // None is an empty list.
   virtual absl::StatusOr<std::vector<std::string>> List(std::string_view prefix) = 0;
   // At most `limit` names after `after`; limit <= 0 means all.
   virtual absl::StatusOr<std::vector<std::string>> ListPage(std::string_view prefix,
@@ -38,7 +53,8 @@ class Storage {
 
 // A set of changes seen by others all at once or not at all. Rolled back on destruction unless
 // Commit or Rollback was called: the host has few permits for open ones, and an open one holds a
-// lock.
+// lock. For one thread at a time; must not outlive its request. After Commit or Rollback every call
+// is INTERNAL and does nothing.
 class Transaction : public Storage {
  public:
   // ABORTED if another transaction won: nothing was written, begin again from the read. After a

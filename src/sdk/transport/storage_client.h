@@ -34,7 +34,7 @@ class StorageHost {
 };
 
 // The storage as one request sees it. Reads end with the request (its deadline, its caller's
-// going); writes, once sent, wait for their outcome for up to kWriteTimeout whatever the caller
+// going); writes, once sent, wait for their outcome for up to a minute whatever the caller
 // does, since a write abandoned half way has an unknown outcome. `request` may be nullptr and
 // otherwise must outlive this object, as must `host`.
 class StorageClient final : public TransactionalStorage {
