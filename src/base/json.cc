@@ -110,9 +110,9 @@ std::size_t TextSize(const Json& value) {
 
 bool IsQuoted(char c) { return c == '"' || c == '\\'; }
 
-// The library would put a string with escapes together on the stack, where nothing wipes it. What
-// has keys in it (an archived JWK) is printable ASCII, and escapes quotes only: the library gets
-// what begins with anything else.
+// The library would put a string with escapes together on the stack, where nothing wipes it. Text
+// with keys in it is printable ASCII, and escapes quotes only: the library gets what begins with
+// anything else.
 void DumpString(const JsonString& text, SecretBytes& out) {
   out.Append("\"");
   for (std::string_view rest = text;;) {

@@ -90,6 +90,13 @@ absl::StatusOr<base::SecretBytes> Serialize(const HomeSettings& settings) {
 
 }  // namespace
 
+Settings UsualSecret() {
+  Settings settings;
+  settings.mount = "services/all/kv";
+  settings.path = "encryption/keys/stored_data";
+  return settings;
+}
+
 void HomeStore::MayRemember() {
   active_ = true;
   home_.Allow();

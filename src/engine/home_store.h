@@ -21,10 +21,13 @@
 
 namespace engine {
 
+// The secret where readers look for the record, on a server yet to be named.
+kvclient::Settings UsualSecret();
+
 // Where the record lives (the entry "config/home"). The connection can be set before it is used.
 struct HomeSettings {
   bool in_kv = false;
-  kvclient::Settings connection;
+  kvclient::Settings connection = UsualSecret();
 
   // As config/home and status show it.
   std::string_view type() const { return in_kv ? "kv" : "mount"; }

@@ -55,7 +55,7 @@ class KvSecret {
   absl::StatusOr<std::optional<SecretMetadata>> ReadMetadata();
   // Writes `fields` as the version after `newest`, and only then (check-and-set).
   Written Write(std::uint64_t newest, const base::Json& fields);
-  // What the login's policies lack of what is needed here: "update on services/all/kv/data/…";
+  // What the login's policies lack of what is needed here: "update on kv/data/…";
   // nullopt if they don't allow to ask.
   absl::StatusOr<std::optional<std::vector<std::string>>> MissingCapabilities();
   // What makes KV delete versions by itself, in sentences with what to do. (The engine's own

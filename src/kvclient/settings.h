@@ -24,8 +24,8 @@ struct Settings {
   std::string ca_cert;          // PEM; "": the system's authorities
   std::string tls_server_name;  // that the server's certificate has; "": the address's host
   std::string name_space;
-  std::string mount = "services/all/kv";
-  std::string path = "encryption/keys/stored_data";
+  std::string mount;
+  std::string path;
   AuthMethod auth_method = AuthMethod::kApprole;
   std::string auth_mount;  // "": named as the method
   std::string role_id;

@@ -53,6 +53,10 @@ enum class KvFault {
 // allowed; the token "given-token". Thread-safe.
 class FakeKvServer {
  public:
+  // The one secret that it has.
+  static constexpr char kMount[] = "services/all/kv";
+  static constexpr char kPath[] = "encryption/keys/stored_data";
+
   struct Call {
     int number;  // from 1
     std::string method;

@@ -19,7 +19,7 @@ namespace openbao {
 
 // What all mounts of a plugin have in common. It takes tens of KiB, so make it once a process.
 struct PathTable {
-  std::string title;             // "openbao-plugin-secrets-mek"
+  std::string title;             // "my-plugin"
   std::string version;           // "v0.1.0"
   std::string description = {};  // the root help's text
   std::vector<Path> paths;

@@ -54,6 +54,8 @@ TEST(IsLocal, IsLoopbackPrivateAndInClusterNames) {
 Settings Approle() {
   Settings settings;
   settings.address = "http://127.0.0.1:8200";
+  settings.mount = "kv";
+  settings.path = "a/secret";
   settings.role_id = "role-1";
   return settings;
 }
@@ -75,6 +77,8 @@ TEST(Settings, AreCheckedPieceByPiece) {
   refused("mount", [](Settings& s) { s.mount = "/kv"; });
   refused("path", [](Settings& s) { s.path = "a?version=1"; });
   refused("path", [](Settings& s) { s.path = ""; });
+  refused("mount", [](Settings& s) { s.mount = Settings().mount; });
+  refused("path", [](Settings& s) { s.path = Settings().path; });
   refused("namespace", [](Settings& s) { s.name_space = "a b"; });
   refused("auth_mount", [](Settings& s) { s.auth_mount = "a//b"; });
   refused("role_id", [](Settings& s) { s.role_id = "a\r\nX-Vault-Token: b"; });

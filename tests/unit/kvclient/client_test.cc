@@ -48,6 +48,8 @@ class ClientTest : public ::testing::Test {
   Settings Approle() {
     Settings settings;
     settings.address = server_.address();
+    settings.mount = FakeKvServer::kMount;
+    settings.path = FakeKvServer::kPath;
     settings.role_id = "role-1";
     settings.secret_id = base::SecretBytes(std::string_view("secret-1"));
     return settings;
@@ -55,6 +57,8 @@ class ClientTest : public ::testing::Test {
   Settings GivenToken() {
     Settings settings;
     settings.address = server_.address();
+    settings.mount = FakeKvServer::kMount;
+    settings.path = FakeKvServer::kPath;
     settings.auth_method = AuthMethod::kToken;
     settings.token = base::SecretBytes(std::string_view("given-token"));
     return settings;
@@ -321,6 +325,8 @@ class JwtTest : public ClientTest {
   Settings Jwt() {
     Settings settings;
     settings.address = server_.address();
+    settings.mount = FakeKvServer::kMount;
+    settings.path = FakeKvServer::kPath;
     settings.auth_method = AuthMethod::kJwt;
     settings.role = "reader";
     settings.jwt_path = path_;

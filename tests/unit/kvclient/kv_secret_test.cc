@@ -29,6 +29,8 @@ class KvSecretTest : public ::testing::Test {
   KvSecretTest() {
     Settings settings;
     settings.address = server_.address();
+    settings.mount = FakeKvServer::kMount;
+    settings.path = FakeKvServer::kPath;
     settings.auth_method = AuthMethod::kToken;
     settings.token = base::SecretBytes(std::string_view("given-token"));
     secret_ = std::make_unique<KvSecret>(*Client::New(std::move(settings), &clock_));
@@ -122,6 +124,8 @@ TEST_F(KvSecretTest, ARedirectedWriteIsNeverRefused) {
   for (const KvFault login : {KvFault::kSealed, KvFault::kForbidden, KvFault::kNone}) {
     Settings settings;
     settings.address = server_.address();
+    settings.mount = FakeKvServer::kMount;
+    settings.path = FakeKvServer::kPath;
     settings.role_id = "role-1";
     settings.secret_id = base::SecretBytes(std::string_view("secret-1"));
     KvSecret secret(*Client::New(std::move(settings), &clock_));
