@@ -1,8 +1,8 @@
 # proto_library(NAME file.proto…): a static library of the messages and gRPC stubs of the files,
 # whose import root is the proto/ folder.
 function(proto_library name)
-  set(root ${CMAKE_SOURCE_DIR}/proto)
-  set(out ${CMAKE_BINARY_DIR}/gen)
+  set(root ${PROJECT_SOURCE_DIR}/proto)
+  set(out ${PROJECT_BINARY_DIR}/gen)
   file(MAKE_DIRECTORY ${out})
   set(sources)
   foreach(file IN LISTS ARGN)
