@@ -33,10 +33,11 @@ struct PathOperation {
 };
 
 // One path of a plugin's mounts: what it is, takes and does. Everything the help and the OpenAPI
-// document say comes from here.
+// document say comes from here. Of those that match a request, the first in the table that has its
+// operation serves it.
 struct Path {
-  // Segments between slashes; "{name}" takes one segment, "{name...}" at the end one or more. Each
-  // name is a field. "versions/{version}".
+  // Segments between slashes; "{name}" takes one segment (any text without a slash, but not none),
+  // "{name...}" at the end one or more. Each name is a field. "versions/{version}".
   std::string pattern;
   std::string synopsis = {};
   // Paragraphs; help breaks them into lines, but for lines that begin with a space.

@@ -46,9 +46,12 @@ class PathBackend : public Backend {
   void InvalidateKey(std::string_view) override {}
 
  protected:
-  // This node turned out to be no standby. Called once, before the first request is served.
+  // This node turned out to be no standby. Called once, by the first request or tick before it is
+  // served, without storage and under a lock that every other request waits for meanwhile.
   virtual void OnActive() {}
-  // The host's tick, every 60 s on the active node.
+  // The host's tick: every 60 s on the active node, and once when the mount is removed. Requests
+  // run beside it. The host sends a mount's next one when it has the answer to the last, for which
+  // it waits 90 s, so ticks overlap only if one takes longer than that.
   virtual absl::Status OnTick(const Request&) { return absl::OkStatus(); }
 
  private:

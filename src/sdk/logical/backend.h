@@ -36,6 +36,8 @@ struct SpecialPaths {
 struct BackendConfig {
   base::Logger* logger = nullptr;
   SystemView* system = nullptr;
+  // Those of the mount (`bao secrets enable -options`), and the host's own: plugin_name,
+  // plugin_type, plugin_version.
   std::map<std::string, std::string> options;
   std::string uuid;
 };

@@ -48,10 +48,12 @@ struct Request {
   // Relative to the mount. "a/" is another path than "a", but for list, scan and help, which lose
   // it.
   std::string path;
-  // An object. May hold key material.
+  // An object. A body with more than 256 members in an object, or more than 64 levels of them, is
+  // refused before it gets here (base/json.h). May hold key material.
   base::Json data = base::Json::object();
+  // With the namespace before it and a slash at the end: "mek/", "team/mek/".
   std::string mount_point;
-  std::string entity_id;
+  std::string entity_id;  // "" for a token without an entity, such as a root token
   std::string display_name;
   std::string client_token_accessor;
   std::string remote_address;
