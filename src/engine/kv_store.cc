@@ -398,6 +398,7 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
       return Lagging(current, copies.back());
     }
   }
+  bool stores_any = false;
   bool replaces_newest = false;
   for (const auto& [number, readable] : metadata->versions) {
     // What was pruned here, or went with a destroyed key, is not fetched again.
@@ -425,8 +426,11 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
     if (known->doc.operation == kExternal) RETURN_IF_ERROR(ArchiveLost(storage, *known));
     ASSIGN_OR_RETURN(const base::SecretBytes document, known->doc.Serialize());
     RETURN_IF_ERROR(copies_.Rewrite(storage, number, document));
+    stores_any = true;
     replaces_newest |= newest.has_value() && number == newest->number;
   }
+  // Until the new secret holds a record, ours is the only one, and its marks are in no other.
+  if (begun_anew && !stores_any) return absl::OkStatus();
   if (begun_anew && newest.has_value() && !replaces_newest) {
     RETURN_IF_ERROR(copies_.Prune(storage, newest->number));
   }

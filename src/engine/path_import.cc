@@ -105,21 +105,24 @@ Answer Init(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const Config config, mount.config().Get(*request.storage));
   ASSIGN_OR_RETURN(
       const Outcome outcome,
-      mount.Apply(request, WriteOptions::From(data),
-                  [&](const Version* live) -> absl::StatusOr<Change> {
-                    if (live != nullptr) {
-                      return absl::FailedPreconditionError(
-                          base::Cat("there is a record, at version ", live->number,
-                                    ": init makes the first one only; to get a new key, rotate"));
-                    }
-                    ASSIGN_OR_RETURN(const mek::NewKey key,
-                                     mek::GenerateKey(nullptr, std::nullopt, config.private_jwks,
-                                                      mount.Now(), mount.random()));
-                    ASSIGN_OR_RETURN(mek::Record record, mek::Init(key));
-                    Change change{.record = std::move(record), .operation = "init"};
-                    change.new_key = true;
-                    return change;
-                  }));
+      mount.Apply(
+          request, WriteOptions::From(data), [&](const Version* live) -> absl::StatusOr<Change> {
+            if (live != nullptr) {
+              return absl::FailedPreconditionError(
+                  base::Cat("there is a record, at version ", live->number,
+                            ": init makes the first one only; to get a new key, rotate"));
+            }
+            // Of an earlier record, for readers tell by the kids which key is newer.
+            ASSIGN_OR_RETURN(const ArchiveStore::Kids archived,
+                             mount.archive().List(*request.storage));
+            ASSIGN_OR_RETURN(const mek::NewKey key,
+                             mek::GenerateKey(nullptr, LatestKidTime(*archived),
+                                              config.private_jwks, mount.Now(), mount.random()));
+            ASSIGN_OR_RETURN(mek::Record record, mek::Init(key));
+            Change change{.record = std::move(record), .operation = "init"};
+            change.new_key = true;
+            return change;
+          }));
   Response response = ChangeReply(outcome);
   if (outcome.dry_run) response.data["current_kid"] = kNewKid;
   return response;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/text.h"
 #include "mek/document.h"
+#include "mek/kid.h"
 #include "mek/record.h"
 #include "mek/rotation.h"
 #include "mek/version_doc.h"
@@ -63,6 +64,14 @@ std::string Text(const Json& object, std::string_view name) {
 
 std::string CurrentKid(const Json& fields) { return Text(fields, "current_kid"); }
 
+// What config/home takes for the secret of that server.
+Json HomeAt(const FakeKvServer& server) {
+  return Json{{"type", "kv"},
+              {"address", base::JsonText(server.address())},
+              {"role_id", "role-1"},
+              {"secret_id", "secret-1"}};
+}
+
 // The record after a rotation by hand, as the runbook does it but without its losses.
 Json RotatedByHand(const Json& fields, std::uint64_t seed) {
   SeededRandom random(seed);
@@ -77,10 +86,7 @@ class KvHome : public ::testing::Test {
   KvHome() { server_.Put(TestMount::RecordOf("good_bootstrapped")); }
 
   absl::StatusOr<Json> SetHome(const Json& more = Json::object()) {
-    Json data{{"type", "kv"},
-              {"address", base::JsonText(server_.address())},
-              {"role_id", "role-1"},
-              {"secret_id", "secret-1"}};
+    Json data = HomeAt(server_);
     data.update(more);
     return mount_.Write("config/home", std::move(data));
   }
@@ -594,6 +600,60 @@ TEST_F(KvHome, ASecretMadeAnewIsKnownForThatWhateverItsVersion) {
   EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", second)), "state"), "retired");
 }
 
+// Until the secret that was made anew holds a record, what is known of the one before is all there
+// is.
+TEST_F(KvHome, ASecretMadeAnewWithoutARecordTakesNothingAway) {
+  const Json no_record{{"current_kid", "x"}};
+  for (const bool deletes : {false, true}) {
+    for (const bool mends : {false, true}) {
+      SCOPED_TRACE(absl::StrCat("deletes ", deletes, ", mends ", mends));
+      FakeKvServer server;
+      server.Put(TestMount::RecordOf("good_bootstrapped"));
+      TestMount mount;
+      ASSERT_THAT(mount.Write("config/home", HomeAt(server)), IsOk());
+      const std::string destroyed = CurrentKid(server.data(1));
+      ASSERT_THAT(mount.Write("rotate"), IsOk());
+      ASSERT_THAT(mount.Write(base::Cat("destroy-key/", destroyed),
+                              Json{{"confirm", base::JsonText(destroyed)}}),
+                  IsOk());
+      const Json before = server.data(server.current());
+      server.DeleteAll();
+      server.Put(deletes ? before : no_record);
+      if (deletes) server.Delete(1, /*destroy=*/false);
+      for (int i = 0; i < 2; ++i) EXPECT_FALSE(mount.Tick().ok());
+      if (mends) {
+        const Json mended = RotatedByHand(TestMount::RecordOf("good_bootstrapped"), 8);
+        server.Put(mended);
+        ASSERT_THAT(mount.Tick(), IsOk());
+        EXPECT_EQ(Text(*mount.Read("status"), "current_kid"), CurrentKid(mended));
+        EXPECT_EQ(Text(*mount.Read(base::Cat("keys/", CurrentKid(before))), "left_because"),
+                  "external");
+      } else {
+        EXPECT_THAT(mount.Write("config/home", Json{{"type", "mount"}}),
+                    StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("force=true")));
+        ASSERT_THAT(mount.Write("config/home", Json{{"type", "mount"}, {"force", true}}), IsOk());
+        EXPECT_EQ(KidsOf(mount.Record()), KidsOf(before));
+        EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
+      }
+      EXPECT_EQ(Text(*mount.Read(base::Cat("keys/", destroyed)), "state"), "destroyed");
+    }
+  }
+}
+
+// A reader takes a key for newer by its kid's time.
+TEST_F(KvHome, TheFirstKeyOfAFreshRecordIsLaterThanEachArchivedOne) {
+  server_.Put(RotatedByHand(RotatedByHand(Newest(), 2), 3));
+  const std::string latest = CurrentKid(Newest());
+  server_.Put(Json{{"current_kid", "x"}});
+  EXPECT_FALSE(SetHome().ok());
+  server_.DeleteAll();
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_THAT(Entries(base::Cat("archive/", latest)), SizeIs(1));
+  ASSERT_THAT(mount_.Write("init"), IsOk());
+  EXPECT_GE(*mek::UuidV1Time(CurrentKid(Newest())) - *mek::UuidV1Time(latest),
+            absl::Milliseconds(1));
+}
+
 TEST_F(KvHome, AStandbyThatLagsBehindTakesNothingAway) {
   ASSERT_THAT(SetHome(), IsOk());
   ASSERT_THAT(Rotate(Json::object(), "id-1"), IsOk());
@@ -824,10 +884,7 @@ TEST_F(KvHome, GoesBackWithTheRecordOfEitherHomeAndLosesNoKey) {
     FakeKvServer server;
     server.Put(TestMount::RecordOf("good_bootstrapped"));
     TestMount mount;
-    Json home{{"type", "kv"},
-              {"address", base::JsonText(server.address())},
-              {"role_id", "role-1"},
-              {"secret_id", "secret-1"}};
+    Json home = HomeAt(server);
     ASSERT_THAT(mount.Write("config/home", home), IsOk());
     ASSERT_THAT(mount.Write("rotate", Json::object(), "in-kv"), IsOk());
     ASSERT_THAT(mount.Write("config/home", Json{{"type", "mount"}}), IsOk());
