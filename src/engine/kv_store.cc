@@ -65,6 +65,17 @@ absl::Status Gone() {
       "type=mount force=true brings it back into the mount");
 }
 
+// The keys of the record but for destroyed ones.
+std::vector<mek::SetKey> KeysOf(const mek::Record& record, const mek::KeyMarks& marks) {
+  std::vector<mek::SetKey> keys;
+  for (const mek::Set set : mek::kSets) {
+    for (const mek::Jwk& jwk : record.set(set).keys()) {
+      if (!marks.destroyed.contains(jwk.kid())) keys.push_back({set, jwk.Clone()});
+    }
+  }
+  return keys;
+}
+
 }  // namespace
 
 bool SameContent(const Json& a, const Json& b) {
@@ -92,14 +103,9 @@ absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,
 absl::Status KvStore::ArchiveKeys(openbao::Storage& storage, const mek::VersionDoc& doc,
                                   std::uint64_t number, mek::DropReason reason) {
   ASSIGN_OR_RETURN(const std::optional<Version> newest, NewestCopy(storage));
-  std::vector<mek::SetKey> keys;
-  for (const mek::Set set : mek::kSets) {
-    for (const mek::Jwk& jwk : doc.record.set(set).keys()) {
-      if (newest.has_value() && newest->doc.marks.destroyed.contains(jwk.kid())) continue;
-      keys.push_back({set, jwk.Clone()});
-    }
-  }
-  return ArchiveMissing(archive_, storage, std::move(keys), doc.created_time, number, reason);
+  const mek::KeyMarks& marks = newest.has_value() ? newest->doc.marks : doc.marks;
+  return ArchiveMissing(archive_, storage, KeysOf(doc.record, marks), doc.created_time, number,
+                        reason);
 }
 
 absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& external) {
@@ -393,6 +399,12 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
     if (begun_anew) {
       // The newest goes last: the marks in it stay known until the new versions have them.
       RETURN_IF_ERROR(ForgetAllBut(storage, copies.back(), mek::DropReason::kExternal));
+      // Readers had these until now, though some may have been out before, for another reason.
+      if (newest.has_value() && !metadata->versions.empty()) {
+        RETURN_IF_ERROR(archive_.Add(storage, KeysOf(newest->doc.record, newest->doc.marks),
+                                     newest->doc.created_time, metadata->versions.begin()->first,
+                                     mek::DropReason::kExternal));
+      }
       copies.clear();
     } else if (copies.back() > current) {
       return Lagging(current, copies.back());

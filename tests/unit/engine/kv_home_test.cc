@@ -585,6 +585,45 @@ TEST_F(KvHome, ASecretMadeAnewForgetsNoMarkAndNoKey) {
   EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", CurrentKid(fresh))), "left_because"), "external");
 }
 
+// It was retired here once, which is no reason for another hand to take it out again.
+TEST_F(KvHome, AKeyThatWasRestoredAndIsNotInTheSecretMadeAnewIsMissed) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string kid = CurrentKid(Newest());
+  for (int i = 0; i < 2; ++i) ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/retire")), IsOk());
+  const Json without = Newest();
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/restore")), IsOk());
+  const auto before = KidsOf(Newest());
+  server_.DeleteAll();
+  server_.Put(without);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(
+      Verified(),
+      AllOf(HasSubstr(R"("result":"fail")"),
+            HasSubstr(base::Cat("another hand took kid ", kid, " out of keys with version 1"))));
+  EXPECT_THAT(Text(*mount_.Read("status"), "next_step"), HasSubstr(base::Cat("took kid ", kid)));
+  const auto repaired = mount_.Write("repair");
+  ASSERT_THAT(repaired, IsOk());
+  EXPECT_EQ(repaired->at("added"), (Json{base::JsonText(base::Cat("keys ", kid)),
+                                         base::JsonText(base::Cat("private_jwks ", kid))}));
+  EXPECT_EQ(KidsOf(Newest()), before);
+  ExpectVerifies();
+}
+
+// Retired it stays so, whatever the secret holds.
+TEST_F(KvHome, AKeyThatIsRetiredIsNotMissedInASecretMadeAnew) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string kid = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/retire")), IsOk());
+  const Json without = Newest();
+  server_.DeleteAll();
+  server_.Put(without);
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", kid)), "left_because"), "retired");
+  ExpectVerifies();
+}
+
 TEST_F(KvHome, ASecretMadeAnewIsKnownForThatWhateverItsVersion) {
   ASSERT_THAT(SetHome(), IsOk());
   const Json first = server_.data(1);
