@@ -162,11 +162,16 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
   Change change{.record = std::move(record), .operation = "adopt"};
   AddNewToReaders(there, change);
   for (std::string& warning : change.warnings) warnings.push_back(std::move(warning));
-  change.marks = std::move(marks);
+  // A key that is staged in the record taken stays so, unless the other home knows it as
+  // compromised; one that the other record alone had staged does not.
+  const std::optional<std::string>& staged = takes_kv ? there.doc.staged_kid : here.doc.staged_kid;
+  const bool stays_staged = staged.has_value() && !marks.compromised.contains(*staged);
+  change.unstages = !takes_kv || !stays_staged;
   if (!takes_kv) {
-    change.stages = here.doc.staged_kid;
+    if (stays_staged) change.stages = staged;
     change.served_time = here.doc.scheduled_time;
   }
+  change.marks = std::move(marks);
   mek::VersionDoc doc = NextDoc(&there, std::move(change), request, move.reason, mount.Now());
   AddStamps(here.doc.requests, there.number + 1, doc);
   return doc;

@@ -1040,6 +1040,41 @@ TEST_F(KvHome, AStagedKeyThatComesIntoTheSecretBeginsItsGracePeriodAnew) {
   EXPECT_EQ(CurrentKid(Newest()), staged);
 }
 
+// What the secret had staged is the mount's to keep staged or not.
+TEST_F(KvHome, AStagedKeyThatTheMountGaveUpIsNotStagedInTheSecretAgain) {
+  for (const bool compromised : {false, true}) {
+    for (const bool takes_kv : {false, true}) {
+      // Of a record that is not the mount's the staged key is as good as before.
+      if (takes_kv && !compromised) continue;
+      SCOPED_TRACE(absl::StrCat("compromised ", compromised, ", takes kv ", takes_kv));
+      FakeKvServer server;
+      server.Put(TestMount::RecordOf("good_bootstrapped"));
+      TestMount mount;
+      Json home = HomeAt(server);
+      ASSERT_THAT(mount.Write("config/home", home), IsOk());
+      const auto staged = mount.Write("rotate", Json{{"activation", "staged"}});
+      ASSERT_THAT(staged, IsOk());
+      const std::string kid = Text(*staged, "staged_kid");
+      ASSERT_THAT(mount.Write("config/home", Json{{"type", "mount"}}), IsOk());
+      if (compromised) {
+        ASSERT_THAT(mount.Write(base::Cat("keys/", kid, "/compromised")), IsOk());
+      }
+      ASSERT_THAT(mount.Write("rotate", Json{{"force", true}}), IsOk());
+      const std::string current = CurrentKid(takes_kv ? server.data(1) : mount.Record());
+      home["take"] = takes_kv ? "kv" : "mount";
+      ASSERT_THAT(mount.Write("config/home", home), IsOk());
+      EXPECT_EQ(Text(*mount.Read("status"), "staged_kid"), "");
+      ASSERT_THAT(mount.Tick(), IsOk());
+      mount.clock().Advance(absl::Hours(49));
+      for (int i = 0; i < 2; ++i) ASSERT_THAT(mount.Tick(), IsOk());
+      EXPECT_EQ(CurrentKid(server.data(server.current())), current);
+      EXPECT_EQ(Text(*mount.Read(base::Cat("keys/", kid)), "state"),
+                compromised ? "compromised" : "retained");
+      EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
+    }
+  }
+}
+
 TEST_F(KvHome, AKeyThatWasRepairedInTheSecretComesHomeByForce) {
   // What the runbook leaves is in the mount; the payload keys come back in the secret.
   const Json good = TestMount::RecordOf("good_bootstrapped");
