@@ -43,6 +43,12 @@ void AddMarks(const mek::KeyMarks& more, mek::KeyMarks& marks) {
   marks.added.insert(more.added.begin(), more.added.end());
 }
 
+// Numbers of versions that went with a destroyed key.
+void AddDeleted(std::set<std::uint64_t> all, mek::VersionDoc& doc) {
+  all.insert(doc.deleted_versions.begin(), doc.deleted_versions.end());
+  doc.deleted_versions.assign(all.begin(), all.end());
+}
+
 // What the other home answered, this version holds.
 void AddStamps(const mek::RequestStamps& stamps, std::uint64_t number, mek::VersionDoc& doc) {
   for (const mek::RequestStamp& stamp : stamps.All()) {
@@ -208,10 +214,12 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   // What is stored of another secret, or of one that is gone, is of no use.
   if (!known || !metadata.has_value()) RETURN_IF_ERROR(kv.Forget(storage));
   RETURN_IF_ERROR(homes.PutSecret(storage, connection));
-  RETURN_IF_ERROR(kv.CatchUp(storage));
-  ASSIGN_OR_RETURN(std::optional<Version> there, kv.StoredLive(storage));
   ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().StoredLive(storage));
+  ASSIGN_OR_RETURN(const std::set<std::uint64_t> left_out,
+                   kv.CatchUpBut(storage, here.has_value() ? here->doc.marks : mek::KeyMarks()));
+  ASSIGN_OR_RETURN(std::optional<Version> there, kv.StoredLive(storage));
   if (!here.has_value()) return absl::OkStatus();
+  if (there.has_value()) AddDeleted(left_out, there->doc);
   RETURN_IF_ERROR(CheckReasonHides(move.reason, here->doc.record));
   if (there.has_value()) RETURN_IF_ERROR(CheckReasonHides(move.reason, there->doc.record));
   if (!there.has_value()) {
@@ -307,8 +315,7 @@ absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const 
       std::max(here != nullptr ? here->number : 0, gone.empty() ? 0 : *gone.rbegin());
   mek::VersionDoc doc = Adopted(std::move(from), live + 1, here != nullptr ? &here->doc : nullptr,
                                 request, move, mount.Now());
-  gone.insert(doc.deleted_versions.begin(), doc.deleted_versions.end());
-  doc.deleted_versions.assign(gone.begin(), gone.end());
+  AddDeleted(std::move(gone), doc);
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
   RETURN_IF_ERROR(Append(homes.mount(), storage, live + 1, std::move(doc)));

@@ -76,6 +76,19 @@ std::vector<mek::SetKey> KeysOf(const mek::Record& record, const mek::KeyMarks& 
   return keys;
 }
 
+// Takes the destroyed keys out; false, and nothing is changed, if the current one is.
+absl::StatusOr<bool> TakeOutDestroyed(const mek::KeyMarks& marks, mek::VersionDoc& doc) {
+  if (marks.destroyed.contains(doc.record.current_kid())) return false;
+  for (const auto& [kid, time] : marks.destroyed) {
+    if (!doc.record.HasKid(kid)) continue;
+    ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
+    if (doc.staged_kid != kid) continue;
+    doc.staged_kid.reset();
+    doc.staged_time.reset();
+  }
+  return true;
+}
+
 }  // namespace
 
 bool SameContent(const Json& a, const Json& b) {
@@ -121,6 +134,19 @@ absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& exte
                                external.number, mek::DropReason::kExternal));
   return archive_.Add(storage, std::move(mended), external.doc.created_time, external.number,
                       mek::DropReason::kDropped);
+}
+
+absl::Status KvStore::ArchiveRest(openbao::Storage& storage, const Version& left_out,
+                                  const std::optional<Version>& newest,
+                                  const mek::KeyMarks& marks) {
+  std::vector<mek::SetKey> rest = KeysOf(left_out.doc.record, marks);
+  std::erase_if(rest, [&](const mek::SetKey& key) {
+    const mek::Jwk* const there =
+        newest.has_value() ? newest->doc.record.set(key.set).Find(key.jwk.kid()) : nullptr;
+    return there != nullptr && there->HasKeyOf(key.jwk);
+  });
+  return ArchiveMissing(archive_, storage, std::move(rest), left_out.doc.created_time,
+                        left_out.number, mek::DropReason::kExternal);
 }
 
 absl::StatusOr<bool> KvStore::IsMended(openbao::Storage& storage, const mek::SetKey& displaced,
@@ -386,9 +412,18 @@ absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& k
 }
 
 absl::Status KvStore::CatchUp(openbao::Storage& storage) {
+  return CatchUpBut(storage, {}).status();
+}
+
+absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpBut(openbao::Storage& storage,
+                                                            const mek::KeyMarks& elsewhere) {
+  std::set<std::uint64_t> left_out;
   ASSIGN_OR_RETURN(const std::optional<kvclient::SecretMetadata> metadata, secret_->ReadMetadata());
   ASSIGN_OR_RETURN(std::vector<std::uint64_t> copies, copies_.List(storage));
-  if (!metadata.has_value()) return copies.empty() ? absl::OkStatus() : Gone();
+  if (!metadata.has_value()) {
+    if (copies.empty()) return left_out;
+    return Gone();
+  }
   const std::uint64_t current = metadata->current_version;
   std::optional<Version> newest;
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> created, storage.Get(kCreated));
@@ -410,6 +445,10 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
       return Lagging(current, copies.back());
     }
   }
+  mek::KeyMarks marks = elsewhere;
+  if (newest.has_value()) {
+    marks.destroyed.insert(newest->doc.marks.destroyed.begin(), newest->doc.marks.destroyed.end());
+  }
   bool stores_any = false;
   bool replaces_newest = false;
   for (const auto& [number, readable] : metadata->versions) {
@@ -429,6 +468,17 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
     // One that is no record is not ours to keep; if it is the live one, Live says so.
     if (absl::IsFailedPrecondition(known.status())) continue;
     RETURN_IF_ERROR(known.status());
+    // The secret may have a destroyed key for long, which is no reason to have it here again. The
+    // live version is kept as it is, for a person to see.
+    if (number != current) {
+      ASSIGN_OR_RETURN(const bool is_left, TakeOutDestroyed(marks, known->doc));
+      if (!is_left) {
+        // Its other keys may be in no other version.
+        RETURN_IF_ERROR(ArchiveRest(storage, *known, newest, marks));
+        left_out.insert(number);
+        continue;
+      }
+    }
     if (begun_anew) {
       // What was said of keys stays said; the numbers of versions mean others now.
       if (newest.has_value()) known->doc.marks = newest->doc.marks;
@@ -442,7 +492,7 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
     replaces_newest |= newest.has_value() && number == newest->number;
   }
   // Until the new secret holds a record, ours is the only one, and its marks are in no other.
-  if (begun_anew && !stores_any) return absl::OkStatus();
+  if (begun_anew && !stores_any) return left_out;
   if (begun_anew && newest.has_value() && !replaces_newest) {
     RETURN_IF_ERROR(copies_.Prune(storage, newest->number));
   }
@@ -450,7 +500,8 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
     RETURN_IF_ERROR(storage.Put(kCreated, base::SecretBytes(metadata->created_time)));
   }
   seen_ = current;
-  return SettleIntents(storage, current);
+  RETURN_IF_ERROR(SettleIntents(storage, current));
+  return left_out;
 }
 
 absl::Status KvStore::SettleIntents(openbao::Storage& storage, std::uint64_t current) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,10 @@ class KvStore final : public RecordStore {
   // Stores a document for each version of the secret that has none, and settles the intents. The
   // keys that another hand's version leaves out, or puts others in the place of, go to the archive.
   absl::Status CatchUp(openbao::Storage& storage) override;
+  // The same where another home knows keys as destroyed. The versions that are past and that are
+  // left out for that, since their current key is one of these.
+  absl::StatusOr<std::set<std::uint64_t>> CatchUpBut(openbao::Storage& storage,
+                                                     const mek::KeyMarks& elsewhere);
   void Invalidate() override {}
 
   // Our newest document, whatever the secret holds now.
@@ -88,6 +93,9 @@ class KvStore final : public RecordStore {
                            std::uint64_t number, mek::DropReason reason);
   // Those of the version before that another hand's version lacks.
   absl::Status ArchiveLost(openbao::Storage& storage, const Version& external);
+  // Those of a version of which no copy is kept that our newest one lacks, but for destroyed ones.
+  absl::Status ArchiveRest(openbao::Storage& storage, const Version& left_out,
+                           const std::optional<Version>& newest, const mek::KeyMarks& marks);
   // Archives the keys of every copy and intent, and deletes them but for the copy `kept`.
   absl::Status ForgetAllBut(openbao::Storage& storage, std::optional<std::uint64_t> kept,
                             mek::DropReason reason);

@@ -134,8 +134,9 @@ class KvHome : public ::testing::Test {
     return mount_.Write(base::Cat("destroy-key/", kid), Json{{"confirm", base::JsonText(kid)}});
   }
   // Whether an entry of our storage holds a key of that kid.
-  bool HeldInStorage(const std::string& kid) {
-    for (const auto& [key, value] : mount_.storage().content()) {
+  bool HeldInStorage(const std::string& kid) { return HeldInStorage(mount_, kid); }
+  static bool HeldInStorage(TestMount& mount, const std::string& kid) {
+    for (const auto& [key, value] : mount.storage().content()) {
       if (key == base::Cat("archive/", kid)) return true;
       if (!key.starts_with("versions/") && !key.starts_with("kv/versions/") &&
           !key.starts_with("kv/intents/")) {
@@ -1578,6 +1579,60 @@ TEST_F(KvHome, AMoveBringsNoDestroyedKeyBack) {
   EXPECT_FALSE(HeldInStorage(first));
   EXPECT_THAT(Entries("destroying"), SizeIs(0));
   ExpectVerifies();
+}
+
+// Which the secret has until its own versions are destroyed there.
+TEST_F(KvHome, AnEarlierVersionOfADestroyedKeyIsNotFetchedAgain) {
+  for (const char* take : {"kv", "mount"}) {
+    SCOPED_TRACE(take);
+    FakeKvServer server;
+    server.Put(TestMount::RecordOf("good_bootstrapped"));
+    TestMount mount;
+    Json home = HomeAt(server);
+    ASSERT_THAT(mount.Write("config/home", home), IsOk());
+    for (int i = 0; i < 2; ++i) ASSERT_THAT(mount.Write("rotate"), IsOk());
+    const std::string kid = CurrentKid(server.data(2));
+    ASSERT_THAT(mount.Write("config/home", Json{{"type", "mount"}}), IsOk());
+    ASSERT_THAT(mount.Write(base::Cat("destroy-key/", kid), Json{{"confirm", base::JsonText(kid)}}),
+                IsOk());
+    EXPECT_FALSE(HeldInStorage(mount, kid));
+    home["take"] = take;
+    ASSERT_THAT(mount.Write("config/home", home), IsOk());
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_THAT(mount.Tick(), IsOk());
+      EXPECT_FALSE(HeldInStorage(mount, kid));
+    }
+    ASSERT_THAT(mount.Write("rotate"), IsOk());
+    EXPECT_FALSE(HeldInStorage(mount, kid));
+    EXPECT_EQ(mount.storage().content().count("destroying"), 0u);
+    EXPECT_EQ(mount.storage().content().count("kv/versions/0000000002"), 0u);
+    EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
+  }
+}
+
+// Another hand puts it back, and writes over that before it is seen: what else was in those
+// versions is known, and of the key no copy is made.
+TEST_F(KvHome, ADestroyedKeyInAVersionThatIsPastBeforeItIsSeenIsNotKept) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const Json first = Newest();
+  const std::string kid = CurrentKid(first);
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(Destroy(kid), IsOk());
+  const Json good = Newest();
+  const Json retained = RotatedByHand(first, 8);
+  server_.Put(retained);
+  // Of this one it is current, and another key is in no other version.
+  const mek::Record with_other = *mek::Record::Parse(RotatedByHand(first, 9));
+  server_.Put(mek::Promote(with_other, kid)->ToJson());
+  server_.Put(good);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_THAT(mount_.Tick(), IsOk());
+    EXPECT_FALSE(HeldInStorage(kid));
+  }
+  EXPECT_THAT(Versions(), ElementsAre("2", "3", "4", "6"));
+  for (const std::string& other : {CurrentKid(retained), with_other.current_kid()}) {
+    EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", other)), "left_because"), "external");
+  }
 }
 
 TEST_F(KvHome, AMoveToARecordWhoseCurrentKeyIsDestroyedIsRefused) {
