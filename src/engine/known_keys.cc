@@ -84,21 +84,36 @@ absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, con
   return known;
 }
 
-std::optional<std::string> TakenFromReaders(const mek::ArchivedKey& key,
-                                            const mek::VersionDoc& live) {
-  const std::string& kid = key.key.jwk.kid();
-  const mek::Jwk* const there = live.record.set(key.key.set).Find(kid);
-  if (key.reason != mek::DropReason::kExternal || live.marks.destroyed.contains(kid)) {
+std::string HowToPutBack(const mek::KeyRef& ref) {
+  if (ref.set == mek::Set::kKeys) {
+    return "a key of keys is never replaced here: if the one in its place is wrong, write the "
+           "right one into the KV secret with bao kv put";
+  }
+  return base::Cat(
+      "the one in its place is nowhere else: if it is wrong, write repair version=N, N "
+      "a version with the right one (keys/",
+      ref.kid, " lists those that hold the kid), or repair backup=@FILE");
+}
+
+std::optional<Taken> TakenFromReaders(const mek::ArchivedKey& key, const mek::VersionDoc& live) {
+  const mek::KeyRef ref{key.key.set, key.key.jwk.kid()};
+  const mek::Jwk* const there = live.record.set(ref.set).Find(ref.kid);
+  if (key.reason != mek::DropReason::kExternal || live.marks.destroyed.contains(ref.kid)) {
     return std::nullopt;
   }
-  if (there == nullptr && live.marks.compromised.contains(kid)) return std::nullopt;
+  if (there == nullptr && live.marks.compromised.contains(ref.kid)) return std::nullopt;
   if (there != nullptr && there->key() == key.key.jwk.key()) return std::nullopt;
-  return base::Cat(
-      "another hand ", there == nullptr ? "took kid " : "put another key in the place of kid ", kid,
-      there == nullptr ? " out of " : " of ", mek::SetName(key.key.set), " with version ",
-      key.dropped_by_version, there == nullptr ? "" : ", as the runbook does",
-      ": what was sealed with it can't be opened. It is in the archive, and write "
-      "repair brings it back (dry_run=true shows what that does)");
+  const bool is_copy = mek::IsCopyOfKeys(live.record, ref);
+  const bool repair_brings = there == nullptr || is_copy;
+  return Taken{
+      base::Cat("another hand ",
+                there == nullptr ? "took kid " : "put another key in the place of kid ", ref.kid,
+                there == nullptr ? " out of " : " of ", mek::SetName(ref.set), " with version ",
+                key.dropped_by_version, is_copy ? ", as the runbook does" : "",
+                ": what was sealed with it can't be opened. It is in the archive, and ",
+                repair_brings ? "write repair brings it back (dry_run=true shows what that does)"
+                              : HowToPutBack(ref)),
+      repair_brings};
 }
 
 std::optional<std::string> DestroyedIsBack(const mek::VersionDoc& live) {

@@ -34,10 +34,16 @@ absl::StatusOr<KnownKey> FindKey(Mount& mount, openbao::Storage& storage, const 
 absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, const Version* live,
                                     const std::string& kid, mek::KeyAction action);
 
-// For people, with what to do; nullopt where nothing is amiss. Whether another hand, in the
-// record's home, took the archived key from the readers.
-std::optional<std::string> TakenFromReaders(const mek::ArchivedKey& key,
-                                            const mek::VersionDoc& live);
+// That another hand, in the record's home, took an archived key from the readers.
+struct Taken {
+  std::string text;           // for people, with what to do
+  bool repair_brings = true;  // else a person has to say which key is right
+};
+// nullopt where nothing is amiss.
+std::optional<Taken> TakenFromReaders(const mek::ArchivedKey& key, const mek::VersionDoc& live);
+// Why repair leaves another key in that place, and what to do.
+std::string HowToPutBack(const mek::KeyRef& ref);
+// For people, with what to do; nullopt where nothing is amiss.
 // Whether another hand put a destroyed key into the record again.
 std::optional<std::string> DestroyedIsBack(const mek::VersionDoc& live);
 

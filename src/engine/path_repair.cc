@@ -5,8 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/known_keys.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "engine/union.h"
@@ -113,6 +115,15 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
                      mek::Repair(record, lost, given.has_value() || number.has_value()));
     added = repaired.added;
     replaced = repaired.replaced;
+    std::vector<std::string> left;
+    for (const mek::KeyRef& ref : repaired.left) {
+      left.push_back(Cat("kid ", ref.kid, " of ", mek::SetName(ref.set),
+                         " is another key than the one that another hand took away, and stays: ",
+                         HowToPutBack(ref)));
+    }
+    if (added.empty() && replaced.empty() && !left.empty()) {
+      return absl::FailedPreconditionError(Cat(absl::StrJoin(left, ". "), ". Nothing was changed"));
+    }
     if (added.empty() && replaced.empty()) {
       return absl::FailedPreconditionError(
           given.has_value() || number.has_value()
@@ -124,6 +135,7 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
     Change change{.record = std::move(repaired.record), .operation = "repair"};
     change.incoming = given.has_value();
     change.replaced = replaced;
+    change.warnings = std::move(left);
     for (const mek::KeyRef& ref : replaced) {
       change.warnings.push_back(Cat(
           "kid ", ref.kid, " of private_jwks is again the key ", came_from,
@@ -159,7 +171,9 @@ std::vector<openbao::Path> RepairPaths() {
       "private_jwks to its place. current_kid stays. With version=N or backup the keys of that "
       "record come back that the live one lacks, but for those that were taken out here "
       "(keys/KID/restore brings these back). Where it names two keys of one kid in private_jwks, "
-      "that one's is taken: so a repair can be undone. A key of keys is never replaced. "
+      "that one's is taken: so a repair can be undone. A key of keys is never replaced; what is "
+      "left "
+      "for a person to decide stays, with a warning. "
       "dry_run=true shows what would be done.";
   path.fields = WriteFields();
   path.fields.push_back({.name = "version",

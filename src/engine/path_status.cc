@@ -106,6 +106,7 @@ void AddFailure(Mount& mount, Response& response) {
 absl::StatusOr<std::vector<std::string>> Harm(Mount& mount, openbao::Storage& storage,
                                               const mek::VersionDoc& doc) {
   std::vector<std::string> harm;
+  bool named_repair = false;
   if (auto back = DestroyedIsBack(doc); back.has_value()) harm.push_back(*std::move(back));
   ASSIGN_OR_RETURN(const ArchiveStore::Kids kids, mount.archive().List(storage));
   for (const std::string& kid : *kids) {
@@ -116,8 +117,9 @@ absl::StatusOr<std::vector<std::string>> Harm(Mount& mount, openbao::Storage& st
     for (const mek::ArchivedKey& key : (*entry)->keys()) {
       auto taken = TakenFromReaders(key, doc);
       if (!taken.has_value()) continue;
-      harm.push_back(*std::move(taken));
-      return harm;  // one repair brings all of them back
+      // One repair brings back all that it brings back at all.
+      if (taken->repair_brings && std::exchange(named_repair, true)) continue;
+      harm.push_back(std::move(taken->text));
     }
   }
   return harm;

@@ -147,8 +147,8 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage,
 Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.nothing_taken_out";
   for (const mek::ArchivedKey& key : archived) {
-    if (std::optional<std::string> taken = TakenFromReaders(key, live); taken.has_value()) {
-      return {kCheck, Finding::Level::kFail, *std::move(taken)};
+    if (std::optional<Taken> taken = TakenFromReaders(key, live); taken.has_value()) {
+      return {kCheck, Finding::Level::kFail, std::move(taken->text)};
     }
   }
   return Ok(kCheck, "no other hand has taken a key out of the record");

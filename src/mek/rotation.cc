@@ -158,6 +158,7 @@ absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>&
   Sets sets = CloneSets(record);
   std::set<KeyRef> added;
   std::set<KeyRef> replaced;
+  std::set<KeyRef> left;
   for (const SetKey& key : lost) {
     const std::string& kid = key.jwk.kid();
     const KeyRef ref{key.set, kid};
@@ -173,14 +174,23 @@ absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>&
       added.insert(ref);
       continue;
     }
-    const Jwk* const in_keys = record.set(Set::kKeys).Find(kid);
-    const bool is_copy = in_keys != nullptr && in_keys->HasKeyOf(*there);
-    if (key.set == Set::kKeys || !(is_copy || chosen)) return OtherKey(key.set, kid);
+    if (key.set == Set::kKeys || !(chosen || IsCopyOfKeys(record, ref))) {
+      if (chosen) return OtherKey(key.set, kid);
+      left.insert(ref);
+      continue;
+    }
     sets[key.set].Replace(key.jwk.Clone());
     replaced.insert(ref);
   }
   ASSIGN_OR_RETURN(Record repaired, With(record, std::move(sets), record.current_kid()));
-  return Repaired{std::move(repaired), std::move(added), std::move(replaced)};
+  return Repaired{std::move(repaired), std::move(added), std::move(replaced), std::move(left)};
+}
+
+bool IsCopyOfKeys(const Record& record, const KeyRef& ref) {
+  const Jwk* const there = record.set(ref.set).Find(ref.kid);
+  const Jwk* const in_keys = record.set(Set::kKeys).Find(ref.kid);
+  return ref.set == Set::kPrivateJwks && there != nullptr && in_keys != nullptr &&
+         in_keys->HasKeyOf(*there);
 }
 
 absl::StatusOr<Record> RollbackKeeping(const Record& target, const Record& live,

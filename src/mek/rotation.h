@@ -76,12 +76,16 @@ struct Repaired {
   Record record;
   std::set<KeyRef> added;     // at the end of their sets
   std::set<KeyRef> replaced;  // in private_jwks, another key of the kid stood in their place
+  std::set<KeyRef> left;      // another key stands in their place, and is not to be replaced
 };
 // `lost` back in `record`. In private_jwks a lost key takes the place of another under its kid if
 // that is the one of `keys`, as the runbook leaves it (so none is lost by this), or if the lost one
-// was `chosen` by a person. FAILED_PRECONDITION if another key is there that is not to be replaced,
-// or if two different keys of `lost` have one place.
+// was `chosen` by a person. Any other key stays in its place, and keeps no other out.
+// FAILED_PRECONDITION if one stays in the place of a chosen one, or if two different keys of `lost`
+// have one place.
 absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>& lost, bool chosen);
+// Whether the key there is the one that `keys` has under its kid, which stands in private_jwks.
+bool IsCopyOfKeys(const Record& record, const KeyRef& ref);
 
 // `target`, and at the end of each set the keys of `live` that target lacks. `stays_out`: keys that
 // are not to come back with the target (retired since); a live key is kept even if it is named

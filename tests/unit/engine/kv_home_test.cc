@@ -864,6 +864,62 @@ TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedKeptAndRepaired) {
   expect_repaired();
 }
 
+// The record with another key under that kid of that set.
+Json WithOtherKey(const Json& fields, mek::Set set, const std::string& kid) {
+  const mek::Record record = *mek::Record::Parse(fields);
+  mek::KeySet keys = record.set(mek::Set::kKeys).Clone();
+  mek::KeySet private_jwks = record.set(mek::Set::kPrivateJwks).Clone();
+  (set == mek::Set::kKeys ? keys : private_jwks)
+      .Replace(mek::Jwk::Make(kid, base::SecretBytes(std::string(mek::kKeySize, 'x'))));
+  return record.With(std::move(keys), std::move(private_jwks), record.current_kid())->ToJson();
+}
+
+// One key that can't be put back, for whichever is right is not for us to guess, keeps no other
+// out.
+TEST_F(KvHome, AKeyThatCannotBePutBackKeepsNoOtherOut) {
+  for (const mek::Set set : mek::kSets) {
+    SCOPED_TRACE(mek::SetName(set));
+    FakeKvServer server;
+    server.Put(TestMount::RecordOf("good_bootstrapped"));
+    TestMount mount;
+    ASSERT_THAT(mount.Write("config/home", HomeAt(server)), IsOk());
+    for (int i = 0; i < 2; ++i) ASSERT_THAT(mount.Write("rotate"), IsOk());
+    const std::string lost = CurrentKid(server.data(1));
+    const std::string other = CurrentKid(server.data(2));
+    const Json good = server.data(3);
+    const auto without = mek::Retire(*mek::Record::Parse(good), lost);
+    ASSERT_THAT(without, IsOk());
+    server.Put(WithOtherKey(without->ToJson(), set, other));
+    const auto repaired = mount.Call(Operation::kUpdate, "repair");
+    ASSERT_THAT(repaired, IsOk());
+    EXPECT_EQ((*repaired)->data.at("added"),
+              (Json{base::JsonText(base::Cat("keys ", lost)),
+                    base::JsonText(base::Cat("private_jwks ", lost))}));
+    EXPECT_FALSE((*repaired)->data.contains("replaced"));
+    const std::string what_to_do = set == mek::Set::kKeys
+                                       ? "write the right one into the KV secret with bao kv put"
+                                       : "write repair version=N";
+    EXPECT_THAT((*repaired)->warnings,
+                ::testing::Contains(
+                    AllOf(HasSubstr(base::Cat("kid ", other, " of ", mek::SetName(set), " ")),
+                          HasSubstr(what_to_do))));
+    // Where it is all that is left, that is said as well.
+    EXPECT_THAT(mount.Write("repair"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                AllOf(HasSubstr(other), HasSubstr(what_to_do),
+                                                      HasSubstr("Nothing was changed"))));
+    EXPECT_THAT(Text(*mount.Read("status"), "next_step"),
+                AllOf(HasSubstr(other), HasSubstr(what_to_do), Not(HasSubstr("brings it back"))));
+    EXPECT_EQ(mount.Read("verify")->at("result"), "fail");
+    if (set == mek::Set::kKeys) {
+      server.Put(good);
+      ASSERT_THAT(mount.Tick(), IsOk());
+    } else {
+      ASSERT_THAT(mount.Write("repair", Json{{"version", 3}}), IsOk());
+    }
+    EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
+  }
+}
+
 TEST_F(KvHome, AnOverwrittenKeyIsRepairedFromTheRunbooksBackupInTheMountToo) {
   const Json good = server_.data(1);
   Json damaged = good;

@@ -254,9 +254,10 @@ TEST(Repair, ReplacesAKeyThatIsNowhereElseOnlyIfItsSuccessorWasChosen) {
   };
   for (const auto& [record, kid, repaired] : kCases) {
     const std::vector<SetKey> other = Lost(Set::kPrivateJwks, kid, 12);
-    EXPECT_THAT(Repair(record, other, false),
-                StatusIs(absl::StatusCode::kFailedPrecondition,
-                         HasSubstr(Cat("kid ", kid, " in private_jwks stands for another key"))));
+    const auto by_itself = Repair(record, other, false);
+    ASSERT_THAT(by_itself, IsOk());
+    EXPECT_EQ(by_itself->record.ToJson(), record.ToJson());
+    EXPECT_THAT(by_itself->left, ElementsAre(KeyRef{Set::kPrivateJwks, kid}));
     const auto chosen = Repair(record, other, true);
     ASSERT_THAT(chosen, IsOk());
     EXPECT_EQ(chosen->record.ToJson(), repaired.ToJson());
@@ -268,6 +269,14 @@ TEST(Repair, NeverReplacesAMekAndNeverGuesses) {
   const Record record = MakeRecord({{"a", 1}}, {{"a", 1}});
   EXPECT_THAT(Repair(record, Lost(Set::kKeys, "a", 2), true),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("kid a in keys")));
+  // By itself it leaves that one, which keeps no other out.
+  std::vector<SetKey> lost = Lost(Set::kKeys, "a", 2);
+  lost.push_back({Set::kKeys, MakeJwk("c", 3)});
+  const auto repaired = Repair(record, lost, false);
+  ASSERT_THAT(repaired, IsOk());
+  EXPECT_EQ(repaired->record.ToJson(), MakeRecord({{"a", 1}, {"c", 3}}, {{"a", 1}}).ToJson());
+  EXPECT_THAT(repaired->added, ElementsAre(KeyRef{Set::kKeys, "c"}));
+  EXPECT_THAT(repaired->left, ElementsAre(KeyRef{Set::kKeys, "a"}));
   for (const char* kid : {"a", "b"}) {
     std::vector<SetKey> two = Lost(Set::kPrivateJwks, kid, 12);
     two.push_back({Set::kPrivateJwks, MakeJwk(kid, 13)});
