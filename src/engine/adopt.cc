@@ -166,7 +166,8 @@ absl::StatusOr<mek::VersionDoc> Joined(Mount& mount, const openbao::Request& req
   }
   ASSIGN_OR_RETURN(mek::Record record, mek::Restore(taken, more));
   Change change{.record = std::move(record), .operation = "adopt"};
-  AddNewToReaders(there, change);
+  // The readers who had the other record until now.
+  AddNewToReaders(takes_kv ? here : there, change);
   for (std::string& warning : change.warnings) warnings.push_back(std::move(warning));
   // A key that is staged in the record taken stays so, unless the other home knows it as
   // compromised; one that the other record alone had staged does not.
