@@ -253,6 +253,7 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   }
   // The KV secret's readers get the mount's staged key only now.
   if (doc.staged_kid.has_value() && doc.staged_kid != there->doc.staged_kid) {
+    RETURN_IF_ERROR(DropAcks(storage, *doc.staged_kid));
     mount.spread().Begin(*doc.staged_kid);
     RETURN_IF_ERROR(mount.spread().Save(storage, *doc.staged_kid));
   }

@@ -90,6 +90,18 @@ absl::Status WriteList(openbao::Storage& storage, std::string_view key, std::str
   return storage.Put(key, document);
 }
 
+absl::Status WriteAcks(openbao::Storage& storage, const std::vector<Ack>& acks) {
+  Json list = Json::array();
+  for (const Ack& ack : acks) {
+    Json value = Json::object();
+    value["consumer"] = JsonText(ack.consumer);
+    value["kid"] = JsonText(ack.kid);
+    ASSIGN_OR_RETURN(value["time"], mek::TimeJson(ack.time));
+    list.push_back(std::move(value));
+  }
+  return WriteList(storage, kAcksKey, "acks", std::move(list));
+}
+
 absl::StatusOr<std::vector<Reader>> GetReaders(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const Json list, ReadList(storage, kSeenKey, kSeenWhat, "readers"));
   std::vector<Reader> readers;
@@ -253,15 +265,16 @@ absl::Status PutAck(openbao::Storage& storage, Ack ack, const std::vector<std::s
         absl::StrCat("at most ", kMaxAcks, " acknowledgements are kept"));
   }
   acks.push_back(std::move(ack));
-  Json list = Json::array();
-  for (const Ack& kept : acks) {
-    Json value = Json::object();
-    value["consumer"] = JsonText(kept.consumer);
-    value["kid"] = JsonText(kept.kid);
-    ASSIGN_OR_RETURN(value["time"], mek::TimeJson(kept.time));
-    list.push_back(std::move(value));
-  }
-  return WriteList(storage, kAcksKey, "acks", std::move(list));
+  return WriteAcks(storage, acks);
+}
+
+absl::Status DropAcks(openbao::Storage& storage, const std::string& kid) {
+  absl::StatusOr<std::vector<Ack>> acks = GetAcks(storage);
+  if (mek::IsUnreadable(acks.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(acks.status());
+  const std::size_t dropped =
+      std::erase_if(*acks, [&](const Ack& kept) { return kept.kid == kid; });
+  return dropped == 0 ? absl::OkStatus() : WriteAcks(storage, *acks);
 }
 
 }  // namespace engine

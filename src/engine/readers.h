@@ -75,8 +75,8 @@ class Readers {
 // Whether the entry "readers/seen" can be read.
 absl::Status CheckReaders(openbao::Storage& storage);
 
-// What consumers have acknowledged, in the entry "acks". Thread-safe; PutAck is called by one at a
-// time, who holds the mount's lock.
+// What consumers have acknowledged, in the entry "acks". Thread-safe; PutAck and DropAcks are
+// called by one at a time, who holds the mount's lock.
 struct Ack {
   std::string consumer;
   std::string kid;
@@ -86,6 +86,8 @@ absl::StatusOr<std::vector<Ack>> GetAcks(openbao::Storage& storage);
 // Keeps those of `of_kids` only, beside the new one. A list that is damaged begins anew.
 // RESOURCE_EXHAUSTED for too many consumers.
 absl::Status PutAck(openbao::Storage& storage, Ack ack, const std::vector<std::string>& of_kids);
+// Forgets those of the kid. What is damaged acknowledges nothing, and is left as it is.
+absl::Status DropAcks(openbao::Storage& storage, const std::string& kid);
 
 }  // namespace engine
 

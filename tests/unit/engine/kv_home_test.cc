@@ -1135,6 +1135,31 @@ TEST_F(KvHome, AStagedKeyThatTheMountGaveUpIsNotStagedInTheSecretAgain) {
   }
 }
 
+// For readers that load the record only at their start an ack means: rolled out since the staging.
+TEST_F(KvHome, AStagedKeyThatComesIntoTheSecretIsToBeAcknowledgedAnew) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  ASSERT_THAT(mount_.Write("config", Json{{"grace_period", "1h"}, {"required_acks", "api-keys"}}),
+              IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const std::string current = CurrentKid(mount_.Record());
+  const auto acknowledge = [&](const std::string& kid) {
+    return mount_.Write("ack", Json{{"consumer", "api-keys"}, {"kid", base::JsonText(kid)}});
+  };
+  ASSERT_THAT(acknowledge(current), IsOk());
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
+  const std::string staged = Text(*mount_.Read("status"), "staged_kid");
+  ASSERT_THAT(acknowledge(staged), IsOk());
+  EXPECT_EQ(mount_.Read("status")->at("missing_acks"), Json::array());
+  ASSERT_THAT(SetHome(Json{{"take", "mount"}}), IsOk());
+  EXPECT_EQ(mount_.Read("status")->at("missing_acks"), Json::array({"api-keys"}));
+  mount_.Run(absl::Minutes(61));
+  EXPECT_EQ(CurrentKid(Newest()), current);
+  ASSERT_THAT(acknowledge(staged), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_EQ(CurrentKid(Newest()), staged);
+}
+
 TEST_F(KvHome, AKeyThatWasRepairedInTheSecretComesHomeByForce) {
   // What the runbook leaves is in the mount; the payload keys come back in the secret.
   const Json good = TestMount::RecordOf("good_bootstrapped");
