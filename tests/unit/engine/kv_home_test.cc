@@ -1232,6 +1232,20 @@ TEST_F(KvHome, AMountsRecordMovesIntoAnEmptySecretOrOneThatHoldsTheSame) {
   ExpectVerifies();
 }
 
+// The new home has no version before the staging.
+TEST_F(KvHome, AStagedKeyThatCameWithAMoveCanBeGivenUpByForce) {
+  server_.DeleteAll();
+  ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_THAT(Versions(), ElementsAre("1"));
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                 AllOf(HasSubstr("a move of the record's home may leave none"),
+                                       HasSubstr("force=true"))));
+  ASSERT_THAT(Rotate(Json{{"force", true}}), IsOk());
+  EXPECT_EQ(Text(*mount_.Read("status"), "staged_kid"), "");
+}
+
 TEST_F(KvHome, ASecretWithOtherKeysUnderTheSameKidIsRefused) {
   ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
   Json fields = TestMount::RecordOf("good_bootstrapped");
