@@ -213,7 +213,8 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   ASSIGN_OR_RETURN(const bool known, homes.KnowsSecret(storage, connection));
   ASSIGN_OR_RETURN(const auto metadata, kv.secret().ReadMetadata());
   // What is stored of another secret, or of one that is gone, is of no use.
-  if (!known || !metadata.has_value()) RETURN_IF_ERROR(kv.Forget(storage));
+  const bool is_empty = !metadata.has_value() || metadata->versions.empty();
+  if (!known || is_empty) RETURN_IF_ERROR(kv.Forget(storage));
   RETURN_IF_ERROR(homes.PutSecret(storage, connection));
   ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().StoredLive(storage));
   ASSIGN_OR_RETURN(const std::set<std::uint64_t> left_out,

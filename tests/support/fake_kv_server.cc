@@ -243,8 +243,13 @@ void FakeKvServer::Delete(std::uint64_t number, bool destroy) {
 void FakeKvServer::DeleteAll() {
   absl::MutexLock lock(&mutex_);
   versions_.clear();
+  has_metadata_ = false;
   current_ = 0;
   ++made_;
+}
+void FakeKvServer::PutMetadata() {
+  absl::MutexLock lock(&mutex_);
+  has_metadata_ = true;
 }
 std::uint64_t FakeKvServer::current() {
   absl::MutexLock lock(&mutex_);
@@ -507,7 +512,7 @@ FakeKvServer::Reply FakeKvServer::Write(const Json& body) {
 }
 
 FakeKvServer::Reply FakeKvServer::Metadata() {
-  if (versions_.empty()) return {404, Json{{"errors", Json::array()}}};
+  if (versions_.empty() && !has_metadata_) return {404, Json{{"errors", Json::array()}}};
   Json versions = Json::object();
   for (const auto& [number, stored] : versions_) {
     versions[base::JsonString(absl::StrCat(number))] = Json{

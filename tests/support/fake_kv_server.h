@@ -100,6 +100,8 @@ class FakeKvServer {
   void Delete(std::uint64_t number, bool destroy);
   // As `bao kv metadata delete`: the next version is 1.
   void DeleteAll();
+  // As `bao kv metadata put` where there is nothing: metadata without a version.
+  void PutMetadata();
   std::uint64_t current();
   // null if it is deleted or pruned.
   base::Json data(std::uint64_t number);
@@ -146,7 +148,8 @@ class FakeKvServer {
   std::function<void()> late_ ABSL_GUARDED_BY(mutex_);
   std::map<std::uint64_t, Stored> versions_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t current_ ABSL_GUARDED_BY(mutex_) = 0;
-  int made_ ABSL_GUARDED_BY(mutex_) = 1;  // the secret, so many times
+  bool has_metadata_ ABSL_GUARDED_BY(mutex_) = false;  // though it may have no version
+  int made_ ABSL_GUARDED_BY(mutex_) = 1;               // the secret, so many times
   std::uint64_t max_versions_ ABSL_GUARDED_BY(mutex_) = 10;
   bool cas_required_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> on_data_ ABSL_GUARDED_BY(mutex_) = {"create", "read", "update"};

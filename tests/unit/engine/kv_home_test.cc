@@ -1246,6 +1246,27 @@ TEST_F(KvHome, AStagedKeyThatCameWithAMoveCanBeGivenUpByForce) {
   EXPECT_EQ(Text(*mount_.Read("status"), "staged_kid"), "");
 }
 
+// As it is after bao kv metadata put, which sets cas_required before anything is there.
+TEST_F(KvHome, ASecretOfWhichOnlyMetadataWasMadeAnewIsEmpty) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string destroyed = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  ASSERT_THAT(Destroy(destroyed), IsOk());
+  const auto before = KidsOf(Newest());
+  server_.DeleteAll();
+  server_.PutMetadata();
+  EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("is gone")));
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}, {"force", true}}), IsOk());
+  EXPECT_EQ(KidsOf(mount_.Record()), before);
+  EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", destroyed)), "state"), "destroyed");
+  // And back, as the first version.
+  ASSERT_THAT(SetHome(), IsOk());
+  EXPECT_EQ(server_.current(), 1u);
+  EXPECT_EQ(KidsOf(Newest()), before);
+  EXPECT_THAT(Versions(), ElementsAre("1"));
+  ExpectVerifies();
+}
+
 TEST_F(KvHome, ASecretWithOtherKeysUnderTheSameKidIsRefused) {
   ASSERT_THAT(mount_.Put("good_bootstrapped"), IsOk());
   Json fields = TestMount::RecordOf("good_bootstrapped");
