@@ -66,10 +66,17 @@ absl::Status ArchiveStore::Add(openbao::Storage& storage, std::vector<mek::SetKe
   for (mek::SetKey& key : keys) by_kid[key.jwk.kid()].push_back(std::move(key));
   for (auto& [kid, of_kid] : by_kid) {
     ASSIGN_OR_RETURN(std::optional<mek::ArchiveEntry> entry, Get(storage, kid));
-    if (!entry.has_value()) entry.emplace(kid);
+    base::SecretBytes before;
+    if (entry.has_value()) {
+      ASSIGN_OR_RETURN(before, entry->Serialize());
+    } else {
+      entry.emplace(kid);
+    }
     for (mek::SetKey& key : of_kid)
       RETURN_IF_ERROR(entry->Add(std::move(key), now, version, reason));
     ASSIGN_OR_RETURN(const base::SecretBytes document, entry->Serialize());
+    // Said again from tick to tick, as long as another hand leaves things so.
+    if (document == before) continue;
     const absl::Status put = storage.Put(Key(kid), document);
     kids_.Written(put);
     RETURN_IF_ERROR(put);
