@@ -27,7 +27,8 @@ absl::Status CheckCas(const std::optional<std::uint64_t>& cas, std::uint64_t liv
       live == 0 ? absl::StrCat("cas: there is no version yet (0), and cas says ", *cas,
                                ". Nothing was changed")
                 : absl::StrCat("cas: the live version is ", live, ", and cas says ", *cas,
-                               ". Nothing was changed; read status and try again"));
+                               ". Nothing was changed. Read status: if an earlier try made that "
+                               "version, nothing is left to do; else try again with its number"));
 }
 
 absl::Status CheckSize(const base::SecretBytes& document) {

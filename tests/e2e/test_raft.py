@@ -73,10 +73,14 @@ def test_a_killed_plugin_comes_back_with_the_next_request(rotated: Mek) -> None:
 
 
 def test_a_rotation_right_after_the_plugin_was_killed_rotates_once(rotated: Mek) -> None:
+    before = rotated.status()["last_change_time"]
     rotated.server.kill_plugin()
     # 400: a request that was answered 500 had been done.
     assert first_answer(lambda: rotated.write("rotate", cas=2)) in (200, 400)
     assert rotated.write("rotate", cas=2).status == 400, "cas no longer matches: the rotation is done"
+    # What README has one read when the answer was lost.
+    assert rotated.status()["last_operation"] == "rotate"
+    assert rotated.status()["last_change_time"] > before
     assert rotated.version() == 3
     assert len(records.keys_of(rotated.record(), "keys")) == 3
 

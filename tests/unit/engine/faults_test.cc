@@ -216,6 +216,41 @@ TEST_P(Faults, AtEveryStorageCallLeaveAllInOrder) {
 
 INSTANTIATE_TEST_SUITE_P(Operations, Faults, ::testing::Range<std::size_t>(0, 14));
 
+// As README says after a 500 ("It is 3 a.m."): status tells whether the change was made, and only
+// if it wasn't, it is asked for again.
+TEST(Faults, AfterALostAnswerStatusTellsWhetherToAskAgain) {
+  for (const bool made : {false, true}) {
+    SCOPED_TRACE(made);
+    TestMount mount;
+    Prepare(mount);
+    ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+    const Json before = *mount.Read("status");
+    mount.clock().Advance(absl::Minutes(1));
+    mount.storage().set_plan([&](const FakeStorage::Call& call) {
+      if (call.name != "put" || !absl::StartsWith(call.key, "versions/")) return Fault::kNone;
+      return made ? Fault::kCrashAfter : Fault::kCrashBefore;
+    });
+    EXPECT_THROW(mount.Write("rotate").IgnoreError(), Crash);
+    mount.storage().set_plan(nullptr);
+    mount.Restart();
+
+    const Json status = *mount.Read("status");
+    EXPECT_EQ(status.at("last_operation"), made ? "rotate" : "put");
+    EXPECT_EQ(status.at("last_change_time") != before.at("last_change_time"), made);
+    if (!made) {
+      ASSERT_THAT(mount.Write("rotate", Json{{"cas", status.at("version")}}), IsOk());
+    }
+    EXPECT_EQ(mount.LiveVersion(), 6u);
+    // Who repeats it with the cas of the first try is told so too.
+    EXPECT_THAT(mount.Write("rotate", Json{{"cas", 5}}),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(HasSubstr("the live version is 6, and cas says 5"),
+                               HasSubstr("if an earlier try made that version"),
+                               HasSubstr("Nothing was changed"))));
+    EXPECT_EQ(mount.LiveVersion(), 6u);
+  }
+}
+
 TEST(Faults, AReadOnlyRefusalIsPassedOnAndLeavesNoTrace) {
   TestMount mount;
   Prepare(mount);
