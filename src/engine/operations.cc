@@ -98,6 +98,10 @@ absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& reque
         change.unstages = true;
         if (options.staged) change.stages = staged = key.kid;
         change.served_time = options.serves;
+        // A person makes up for it; else it would stay missed until the next time comes.
+        if (!options.serves.has_value()) {
+          change.served_time = RotationDueNow(doc, config, now).missed;
+        }
         change.warnings = RotateWarnings(doc, config, options.staged, now);
         change.WarnOfRecord(now);
         return change;

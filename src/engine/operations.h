@@ -14,7 +14,7 @@ namespace engine {
 struct RotateOptions {
   bool staged = false;
   bool force = false;  // over a staged key, which becomes a retained one
-  // The time of the schedule that this rotation serves.
+  // The time of the schedule that this rotation serves; left out: the one that was missed, if any.
   std::optional<absl::Time> serves = std::nullopt;
 };
 

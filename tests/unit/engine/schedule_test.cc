@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/text.h"
 #include "support/status_matchers.h"
 #include "support/test_mount.h"
@@ -94,6 +95,29 @@ TEST_F(Schedule, AfterItsWindowATimeIsMissedAndSaidOnce) {
   EXPECT_EQ(log.find("a scheduled rotation was missed", said + 1), std::string::npos);
   mount_.Run(absl::Hours(22));
   EXPECT_EQ(mount_.LiveVersion(), 2u);
+}
+
+TEST_F(Schedule, AManualRotationMakesUpForAMissedTime) {
+  for (const char* activation : {"immediate", "staged"}) {
+    SCOPED_TRACE(activation);
+    Config({{"rotation_schedule", "0 3 * * *"}, {"rotation_window", "2h"}});
+    mount_.clock().Advance(absl::Hours(24));  // past 05:00
+    mount_.Run(absl::Minutes(1));
+    ASSERT_EQ(Text(mount_.Read("status")->at("phase")), "overdue");
+    const std::string next = Text(mount_.Read("status")->at("next_rotation_time"));
+    ASSERT_THAT(mount_.Write("rotate", Json{{"activation", activation}}), IsOk());
+    if (std::string_view(activation) == "staged") {
+      ASSERT_THAT(mount_.Write("activate", Json{{"force", true}}), IsOk());
+    }
+    EXPECT_EQ(Text(mount_.Read("status")->at("phase")), "propagating");
+    // The next time is not taken away.
+    EXPECT_EQ(Text(mount_.Read("status")->at("next_rotation_time")), next);
+    const std::uint64_t version = mount_.LiveVersion();
+    mount_.Run(absl::Hours(24));
+    EXPECT_EQ(mount_.LiveVersion(), version + 1);
+    EXPECT_THAT(Text(mount_.Read(absl::StrCat("versions/", version + 1))->at("reason")),
+                HasSubstr("automatic: rotation_schedule"));
+  }
 }
 
 TEST_F(Schedule, SkipsWhileAKeyIsStaged) {
