@@ -37,7 +37,7 @@ struct Config {
   absl::Duration auto_rotate_period = absl::ZeroDuration();
   std::string rotation_schedule;
   absl::Duration rotation_window = absl::ZeroDuration();
-  // When the three above were last changed.
+  // When the period or the schedule was last changed.
   absl::Time plan_set_time = absl::UnixEpoch();
   // Older versions are pruned, but none that holds a key which is kept nowhere else.
   std::uint64_t max_versions = 100;

@@ -39,15 +39,15 @@ Answer Read(Mount& mount, const Request& request, const FieldData&) {
 
 Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
-  ASSIGN_OR_RETURN(Config config, mount.config().Get(*request.storage));
+  ASSIGN_OR_RETURN(const Config before, mount.config().Get(*request.storage));
+  Config config = before;
   if (const auto name = data.String("activation"); name.has_value()) {
     config.stages = *name == "staged";
   }
   config.grace_period = data.Duration("grace_period").value_or(config.grace_period);
   config.required_acks = data.StringList("required_acks").value_or(config.required_acks);
-  const bool was_early = config.activate_early;
   config.activate_early = data.Bool("activate_early").value_or(config.activate_early);
-  if (config.activate_early && !was_early) config.early_set_time = mount.Now();
+  if (config.activate_early && !before.activate_early) config.early_set_time = mount.Now();
   config.reader_margin = data.Duration("reader_margin").value_or(config.reader_margin);
   config.reader_timeout = data.Duration("reader_timeout").value_or(config.reader_timeout);
   config.auto_rotate_period =
@@ -59,8 +59,9 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   if (const auto name = data.String("private_jwks"); name.has_value()) {
     config.private_jwks = *ParsePrivateJwks(*name);
   }
-  if (data.Has("auto_rotate_period") || data.Has("rotation_schedule") ||
-      data.Has("rotation_window")) {
+  // A time ahead was written while the clock was wrong, and would let no time count.
+  if (config.auto_rotate_period != before.auto_rotate_period ||
+      config.rotation_schedule != before.rotation_schedule || config.plan_set_time > mount.Now()) {
     config.plan_set_time = mount.Now();
   }
   RETURN_IF_ERROR(config.Check(mount.Now()));

@@ -153,6 +153,49 @@ TEST_F(Schedule, AFailureIsShownAndTriedAgainLaterEachTime) {
   EXPECT_FALSE(mount_.Read("status")->contains("automatic_failure"));
 }
 
+TEST_F(Schedule, WritingTheSamePlanAgainTakesNoDueTimeAway) {
+  const Json plan{{"rotation_schedule", "0 3 * * *"}, {"rotation_window", "2h"}};
+  Config(plan);
+  mount_.Run(absl::Hours(19) - absl::Minutes(1));
+  mount_.random().set_fail(true);
+  mount_.Run(absl::Minutes(10));
+  ASSERT_EQ(mount_.LiveVersion(), 1u);
+  Config(plan);
+  Config({{"rotation_window", "4h"}});
+  Config({{"auto_rotate_period", 0}});
+  EXPECT_EQ(Text(mount_.Read("status")->at("phase")), "overdue");
+  mount_.random().set_fail(false);
+  mount_.Run(absl::Hours(1));
+  EXPECT_EQ(mount_.LiveVersion(), 2u);
+}
+
+TEST_F(Schedule, AWiderWindowTakesATimeThatWasMissed) {
+  Config({{"rotation_schedule", "0 3 * * *"}, {"rotation_window", "2h"}});
+  mount_.clock().Advance(absl::Hours(22));
+  mount_.Run(absl::Minutes(1));
+  ASSERT_EQ(mount_.LiveVersion(), 1u);
+  Config({{"rotation_window", "6h"}});
+  mount_.Run(absl::Minutes(1));
+  EXPECT_EQ(mount_.LiveVersion(), 2u);
+}
+
+TEST_F(Schedule, ANewPlanServesNoTimeBeforeIt) {
+  Config({{"rotation_schedule", "0 3 * * *"}});
+  mount_.clock().Advance(absl::Hours(20));
+  Config({{"rotation_schedule", "0 2 * * *"}});
+  mount_.Run(absl::Hours(1));
+  EXPECT_EQ(mount_.LiveVersion(), 1u);
+}
+
+TEST_F(Schedule, APlanThatWasSetInTheFutureCountsOnceItIsWrittenAgain) {
+  mount_.clock().Step(absl::Hours(24 * 3650));
+  Config({{"rotation_schedule", "0 3 * * *"}});
+  mount_.clock().Step(-absl::Hours(24 * 3650));
+  Config({{"rotation_schedule", "0 3 * * *"}});
+  mount_.Run(absl::Hours(20));
+  EXPECT_EQ(mount_.LiveVersion(), 2u);
+}
+
 TEST_F(Schedule, AbandoningAStagedKeyRotatesNothing) {
   Config({{"rotation_schedule", "0 3 * * *"}, {"grace_period", "23h"}, {"activation", "staged"}});
   ASSERT_THAT(mount_.Write("rotate"), IsOk());
