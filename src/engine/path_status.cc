@@ -25,6 +25,7 @@ using mek::DurationText;
 using openbao::FieldData;
 using openbao::Request;
 using openbao::Response;
+using Failure = AutomaticRotation::Failure;
 
 Response Empty(std::string_view home) {
   Response response;
@@ -42,7 +43,17 @@ struct Phase {
   std::optional<absl::Time> next_step_time = std::nullopt;
 };
 
-Phase Staged(const std::string& kid, const mek::ActivationState& state, absl::Time now) {
+std::string FailureText(const Failure& failure) {
+  return Cat("the automatic ", failure.what, " has failed ", failure.attempts,
+             failure.attempts == 1 ? " time" : " times",
+             " and is tried again within an hour: ", failure.why);
+}
+
+Phase Staged(const std::string& kid, const mek::ActivationState& state,
+             const std::optional<Failure>& failure, absl::Time now) {
+  if (state.ready && failure.has_value()) {
+    return {"staged", Cat("the staged key may become current, but ", FailureText(*failure))};
+  }
   if (state.ready) return {"staged", "the staged key becomes current within a minute", now};
   std::string step = absl::StrCat("the staged key becomes current by itself after ",
                                   absl::StrJoin(state.waiting_for, ", and "));
@@ -54,12 +65,18 @@ Phase Staged(const std::string& kid, const mek::ActivationState& state, absl::Ti
 }
 
 Phase Unstaged(const mek::VersionDoc& doc, const Config& config, const mek::RotationDue& due,
-               absl::Time now) {
+               const std::optional<Failure>& failure, absl::Time now) {
   if (due.due.has_value()) {
-    return {"overdue", "a rotation is due, and is tried once a minute", due.due};
+    return {"overdue",
+            failure.has_value() ? Cat("a rotation is due, but ", FailureText(*failure))
+                                : "a rotation is due, and begins within a minute",
+            due.due};
   }
   if (due.missed.has_value()) {
-    return {"overdue", "a scheduled rotation was missed: rotate, or wait for the next time",
+    return {"overdue",
+            Cat("the scheduled rotation of ", mek::TimeText(*due.missed),
+                " was missed, and its rotation_window is over: write rotate, or wait for the next "
+                "time"),
             due.next};
   }
   // A clock that was set back makes an age of 0.
@@ -92,14 +109,10 @@ absl::Status AddReaders(Mount& mount, openbao::Storage& storage, const mek::Vers
   return absl::OkStatus();
 }
 
-void AddFailure(Mount& mount, Response& response) {
-  const std::optional<AutomaticRotation::Failure> failure = mount.automatic().failure();
-  if (!failure.has_value()) return;
-  response.data["automatic_failure"] = JsonText(failure->why);
-  response.data["automatic_failure_time"] = TimeOrEmpty(failure->time);
-  response.warnings.push_back(Cat("the automatic ", failure->what, " has failed ",
-                                  failure->attempts,
-                                  " times and will be tried again: ", failure->why));
+void AddFailure(const Failure& failure, Response& response) {
+  response.data["automatic_failure"] = JsonText(failure.why);
+  response.data["automatic_failure_time"] = TimeOrEmpty(failure.time);
+  response.warnings.push_back(FailureText(failure));
 }
 
 // What another hand did in the record's home that readers suffer from.
@@ -141,8 +154,9 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
   if (doc.staged_kid.has_value()) {
     ASSIGN_OR_RETURN(activation, mount.Activation(storage, *live, config));
   }
-  Phase phase = activation.has_value() ? Staged(*doc.staged_kid, *activation, now)
-                                       : Unstaged(doc, config, due, now);
+  const std::optional<Failure> failure = mount.automatic().failure();
+  Phase phase = activation.has_value() ? Staged(*doc.staged_kid, *activation, failure, now)
+                                       : Unstaged(doc, config, due, failure, now);
   std::vector<std::string> harm;
   if (current->settings.in_kv) {
     ASSIGN_OR_RETURN(harm, Harm(mount, storage, doc));
@@ -192,7 +206,7 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
       response.warnings.push_back(*std::move(jump));
     }
   }
-  AddFailure(mount, response);
+  if (failure.has_value()) AddFailure(*failure, response);
   return response;
 }
 
