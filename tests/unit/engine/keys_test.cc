@@ -160,7 +160,9 @@ TEST_F(Keys, ACompromisedKeyStaysReadableAndNeverBecomesCurrentAgain) {
   EXPECT_EQ(State(kids_[1]), "compromised");
   EXPECT_TRUE(InRecord(kids_[1]));
   EXPECT_THAT(mount_.Write("rollback", Json{{"version", 2}}),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("compromised")));
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("compromised"), HasSubstr("choose another version"),
+                             HasSubstr("Nothing was changed"))));
   for (const char* action : {"retire", "restore", "compromised"}) {
     EXPECT_THAT(Act(kids_[1], action),
                 StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::_))
@@ -206,6 +208,26 @@ TEST_F(Keys, ACompromisedCurrentKeyIsLeftByTheStagedOneAtOnce) {
                              ::testing::Not(HasSubstr("rollback")))));
   ASSERT_THAT(mount_.Write("activate", base::Json{{"force", true}}), IsOk());
   EXPECT_EQ(State(kid), "current");
+}
+
+// Though it is current already: the staged key, the way out of it, would be given up.
+TEST_F(Keys, NoRollbackStaysWithACompromisedCurrentKey) {
+  const std::string staged =
+      Text(mount_.Write("rotate", Json{{"activation", "staged"}})->at("staged_kid"));
+  ASSERT_THAT(Act(kids_[2], "compromised"), IsOk());
+  const auto content = mount_.storage().content();
+  for (const char* newer_keys : {"keep", "drop"}) {
+    EXPECT_THAT(
+        mount_.Write("rollback", Json{{"version", 3}, {"newer_keys", newer_keys}}),
+        StatusIs(
+            absl::StatusCode::kFailedPrecondition,
+            AllOf(HasSubstr(kids_[2]), HasSubstr("compromised"),
+                  HasSubstr(Cat("write activate force=true, which makes the staged kid ", staged)),
+                  HasSubstr("Nothing was changed"))));
+  }
+  EXPECT_EQ(mount_.storage().content(), content);
+  // To a version with another current key there is a way back.
+  EXPECT_THAT(mount_.Write("rollback", Json{{"version", 2}}), IsOk());
 }
 
 TEST_F(Keys, ACompromisedStagedKeyIsNoLongerStaged) {
