@@ -14,23 +14,45 @@ namespace engine {
 namespace {
 
 // The keys of `target` that an operator has retired since, or marked as compromised.
-absl::StatusOr<std::set<mek::KeyRef>> StayingOut(Mount& mount, openbao::Storage& storage,
-                                                 const mek::Record& target,
-                                                 const mek::VersionDoc& live) {
-  std::set<mek::KeyRef> retired;
+struct StayingOut {
+  std::set<mek::KeyRef> keys;
+  std::set<std::string> retired;
+  std::set<std::string> compromised;
+
+  void AddWarnings(std::vector<std::string>& warnings) const {
+    if (!retired.empty()) {
+      warnings.push_back(absl::StrCat(
+          "the keys of ", absl::StrJoin(retired, ", "),
+          " stay out of the record, as they were retired: readers can't open what was sealed with "
+          "them. keys/KID/restore brings one back"));
+    }
+    if (!compromised.empty()) {
+      warnings.push_back(absl::StrCat(
+          "the keys of ", absl::StrJoin(compromised, ", "),
+          " stay out of the record, as they are compromised, which is final: readers can't open "
+          "what was sealed with them"));
+    }
+  }
+};
+
+absl::StatusOr<StayingOut> FindStayingOut(Mount& mount, openbao::Storage& storage,
+                                          const mek::Record& target, const mek::VersionDoc& live) {
+  StayingOut out;
   for (const mek::SetKey& key : mek::KeysMissingIn(target, live.record)) {
     if (live.marks.compromised.contains(key.jwk.kid())) {
-      retired.insert({key.set, key.jwk.kid()});
+      out.keys.insert({key.set, key.jwk.kid()});
+      out.compromised.insert(key.jwk.kid());
       continue;
     }
     ASSIGN_OR_RETURN(const std::optional<mek::ArchiveEntry> entry,
                      mount.archive().Get(storage, key.jwk.kid()));
     const mek::ArchivedKey* archived = entry.has_value() ? entry->Find(key.set) : nullptr;
     if (archived != nullptr && archived->reason == mek::DropReason::kRetired) {
-      retired.insert({key.set, key.jwk.kid()});
+      out.keys.insert({key.set, key.jwk.kid()});
+      out.retired.insert(key.jwk.kid());
     }
   }
-  return retired;
+  return out;
 }
 
 }  // namespace
@@ -77,10 +99,10 @@ openbao::Field NewerKeysField() {
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop) {
   if (!drop) {
-    ASSIGN_OR_RETURN(const std::set<mek::KeyRef> retired,
-                     StayingOut(mount, storage, target, live.doc));
-    ASSIGN_OR_RETURN(mek::Record record, mek::RollbackKeeping(target, live.doc.record, retired));
+    ASSIGN_OR_RETURN(const StayingOut out, FindStayingOut(mount, storage, target, live.doc));
+    ASSIGN_OR_RETURN(mek::Record record, mek::RollbackKeeping(target, live.doc.record, out.keys));
     Change change{.record = std::move(record), .operation = ""};
+    out.AddWarnings(change.warnings);
     AddNewToReaders(live, change);
     return change;
   }

@@ -17,8 +17,8 @@ openbao::Field NewerKeysField();
 std::string DropWarning(const std::vector<mek::SetKey>& dropped, const Version& live);
 
 // `target` in the place of `live`: with the keys of `live` that it lacks at the end of each set, or
-// for `drop` as it is, with a DropWarning. Keys that were retired stay out. The operation is left
-// to the caller.
+// for `drop` as it is, with a DropWarning. Keys that were retired or compromised stay out, with a
+// warning. The operation is left to the caller.
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop);
 

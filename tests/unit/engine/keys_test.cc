@@ -26,7 +26,9 @@ using base::JsonText;
 using openbao::Operation;
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 std::string Text(const Json& value) {
   return std::string(value.get_ref<const base::JsonString&>());
@@ -126,11 +128,37 @@ TEST_F(Keys, ARetiredKeyComesBackAsItWas) {
   EXPECT_TRUE(mek::KeysMissingIn(after, was).empty());
 }
 
-TEST_F(Keys, ARollbackLeavesRetiredKeysOut) {
+TEST_F(Keys, ARollbackLeavesRetiredKeysOutAndSaysSo) {
   ASSERT_THAT(Act(kids_[0], "retire"), IsOk());
-  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 2}}), IsOk());
+  const auto back = mount_.Call(Operation::kUpdate, "rollback", Json{{"version", 2}});
+  ASSERT_THAT(back, IsOk());
+  EXPECT_THAT((*back)->warnings, ElementsAre(AllOf(HasSubstr(Cat("of ", kids_[0], " stay out")),
+                                                   HasSubstr("keys/KID/restore"))));
   EXPECT_FALSE(InRecord(kids_[0]));
   EXPECT_TRUE(InRecord(kids_[2]));
+}
+
+TEST_F(Keys, ARollbackWithoutSuchKeysSaysNothingOfThem) {
+  const auto back = mount_.Call(Operation::kUpdate, "rollback", Json{{"version", 2}});
+  ASSERT_THAT(back, IsOk());
+  EXPECT_THAT((*back)->warnings, IsEmpty());
+}
+
+TEST_F(Keys, AForcedImportLeavesRetiredAndCompromisedKeysOutAndSaysSo) {
+  Json import = mount_.Record();
+  import["force"] = true;
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}, {"newer_keys", "drop"}}), IsOk());
+  ASSERT_THAT(Act(kids_[1], "compromised"), IsOk());
+  ASSERT_THAT(mount_.Write("rollback", Json{{"version", 3}}), IsOk());
+  ASSERT_THAT(Act(kids_[0], "retire"), IsOk());
+  const auto imported = mount_.Call(Operation::kUpdate, "import", import);
+  ASSERT_THAT(imported, IsOk());
+  EXPECT_THAT((*imported)->warnings, Contains(AllOf(HasSubstr(Cat("of ", kids_[0], " stay out")),
+                                                    HasSubstr("keys/KID/restore"))));
+  EXPECT_THAT((*imported)->warnings, Contains(AllOf(HasSubstr(Cat("of ", kids_[1], " stay out")),
+                                                    HasSubstr("compromised"))));
+  EXPECT_FALSE(InRecord(kids_[0]));
+  EXPECT_FALSE(InRecord(kids_[1]));
 }
 
 TEST_F(Keys, WhatMayNotBeDoneIsRefusedAndChangesNothing) {
