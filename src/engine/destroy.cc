@@ -243,7 +243,7 @@ absl::StatusOr<std::set<std::uint64_t>> GoneMeanwhile(openbao::Storage& storage)
   for (const std::string& text : gone) {
     std::uint64_t number = 0;
     if (!absl::SimpleAtoi(text, &number)) {
-      return absl::DataLossError(base::Cat("the entry ", kGone.key, " is damaged"));
+      return mek::Damaged(base::Cat("the entry ", kGone.key), "it names what is no version");
     }
     numbers.insert(number);
   }

@@ -220,7 +220,9 @@ absl::StatusOr<Version> Mount::Find(openbao::Storage& storage, std::uint64_t num
   ASSIGN_OR_RETURN(const VersionPtr live, records_.Live(storage));
   if (live != nullptr && std::ranges::binary_search(live->doc.deleted_versions, number)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("version ", number, " was deleted, since its current key was destroyed"));
+        absl::StrCat("version ", number,
+                     " was deleted, since its current key was destroyed: choose another; list "
+                     "versions tells which there are"));
   }
   ASSIGN_OR_RETURN(const std::vector<std::uint64_t> numbers, records_.List(storage));
   if (numbers.empty())
@@ -238,7 +240,8 @@ absl::StatusOr<VersionPtr> Mount::EarlierAnswer(const openbao::Request& request,
   ASSIGN_OR_RETURN(std::optional<Version> earlier, records_.Get(*request.storage, *number));
   if (!earlier.has_value()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "this request was carried out before, as version ", *number, ", which is pruned"));
+        "this request was carried out before, as version ", *number,
+        ", which is pruned: nothing is left to do; read status for what became of it"));
   }
   return Share(*std::move(earlier));
 }

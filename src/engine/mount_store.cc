@@ -26,7 +26,9 @@ std::string Key(std::uint64_t number, std::string_view mark) {
 
 absl::Status Missing(std::uint64_t live) {
   return absl::DataLossError(
-      base::Cat("version ", live, ", the live one, is missing from storage"));
+      base::Cat("version ", live,
+                ", the live one, is missing from storage: restore the storage from a snapshot "
+                "taken before, unless verify tells a nearer way"));
 }
 
 bool IsMarkDigit(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); }
@@ -237,8 +239,10 @@ absl::StatusOr<bool> MountStore::SettleHeld(openbao::Storage& storage) {
   ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> entry, storage.Get(key));
   bool landed = entry.has_value();
   if (landed && !(*entry == *document)) {
-    return absl::DataLossError(base::Cat(
-        "version ", unsettled_->number, " was written by another process while this one wrote it"));
+    return absl::DataLossError(
+        base::Cat("version ", unsettled_->number,
+                  " was written by another process while this one wrote it: "
+                  "reload the plugin, which then reads what is stored, and read status"));
   }
   if (!landed && !unsettled_->ended) {
     RETURN_IF_ERROR(storage.Put(key, *document));

@@ -55,7 +55,8 @@ absl::StatusOr<mek::Record> ImportedRecord(Mount& mount, openbao::Storage& stora
   const Json* backup = data.Object("backup");
   if (data.Has("from")) {
     if (!fields.empty() || backup != nullptr) {
-      return absl::InvalidArgumentError("give one of the four fields, backup and from");
+      return absl::InvalidArgumentError(
+          "give one of these: the four fields, backup, from. Nothing was changed");
     }
     return RecordInKv(mount, storage);
   }
@@ -69,7 +70,8 @@ absl::StatusOr<mek::Record> ImportedRecord(Mount& mount, openbao::Storage& stora
     return mek::Record::Parse(fields);
   }
   if (!fields.empty()) {
-    return absl::InvalidArgumentError("give either the four fields or backup, not both");
+    return absl::InvalidArgumentError(
+        "give either the four fields or backup, not both. Nothing was changed");
   }
   return RecordOfBackup(*backup);
 }

@@ -262,7 +262,10 @@ absl::Status PutAck(openbao::Storage& storage, Ack ack, const std::vector<std::s
   });
   if (acks.size() >= kMaxAcks) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("at most ", kMaxAcks, " acknowledgements are kept"));
+        absl::StrCat("at most ", kMaxAcks,
+                     " acknowledgements of the current and the staged key are kept, and there are "
+                     "that many: acknowledge for the consumers in config required_acks only. A "
+                     "key's are forgotten once it is neither of the two. Nothing was changed"));
   }
   acks.push_back(std::move(ack));
   return WriteAcks(storage, acks);

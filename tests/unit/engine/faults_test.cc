@@ -251,6 +251,22 @@ TEST(Faults, AfterALostAnswerStatusTellsWhetherToAskAgain) {
   }
 }
 
+// The host may send a request again long after, when its version is pruned.
+TEST(Faults, ARepetitionOfARequestWhoseVersionIsPrunedIsToldThatNothingIsLeftToDo) {
+  TestMount mount;
+  Prepare(mount);
+  ASSERT_THAT(mount.Write("config", Json{{"max_versions", 2}}), IsOk());
+  ASSERT_THAT(mount.Write("rotate", Json::object(), "r1"), IsOk());
+  ASSERT_THAT(mount.Write("rotate"), IsOk());
+  ASSERT_THAT(mount.Write("rotate"), IsOk());
+  ASSERT_THAT(mount.Tick(), IsOk());
+  EXPECT_THAT(mount.Write("rotate", Json::object(), "r1"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("as version 5, which is pruned"),
+                             HasSubstr("nothing is left to do"), HasSubstr("read status"))));
+  EXPECT_EQ(mount.LiveVersion(), 7u);
+}
+
 TEST(Faults, AReadOnlyRefusalIsPassedOnAndLeavesNoTrace) {
   TestMount mount;
   Prepare(mount);
@@ -385,7 +401,7 @@ TEST(Faults, DamageToTheLiveVersionUnderARunningProcessIsToldByVerifyAndHealedBy
   } kDamages[] = {{"damaged", [](FakeStorage& storage) { storage.Set("versions/0000000004", "x"); },
                    "version 4 is damaged"},
                   {"gone", [](FakeStorage& storage) { storage.Erase("versions/0000000004"); },
-                   "version 4, the live one, is missing"},
+                   "version 4, the live one, is missing from storage: restore"},
                   {"another",
                    [](FakeStorage& storage) {
                      storage.Set("versions/0000000004",

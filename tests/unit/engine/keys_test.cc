@@ -277,7 +277,8 @@ TEST_F(Keys, ADestroyedKeyIsNowhere) {
   EXPECT_FALSE(mount_.storage().content().contains("destroying"));
   EXPECT_EQ(State(kids_[0]), "destroyed");
   EXPECT_THAT(mount_.Read("versions/1"),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("was deleted")));
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("was deleted"), HasSubstr("list versions"))));
   EXPECT_THAT(mount_.Read("versions/2"), IsOk());
   EXPECT_EQ(mount_.Read("verify")->at("result"), "ok");
   for (const char* action : {"retire", "restore", "compromised"}) {
@@ -493,6 +494,14 @@ TEST_F(Keys, DamageBesideTheRecordIsNamedAndKeepsNoReaderAway) {
   mount_.storage().Set("acks", "damaged");
   ASSERT_THAT(mount_.Write("ack", Json{{"consumer", "x"}, {"kid", JsonText(staged)}}), IsOk());
   EXPECT_EQ(mount_.Read("verify")->at("result"), "ok");
+}
+
+TEST_F(Keys, ANumberThatIsNoneIsToldAsDamageIsToldEverywhere) {
+  mount_.storage().Set("destroyed_versions",
+                       mek::WriteDocument(1, Json{{"versions", "1,x"}})->view());
+  EXPECT_THAT(Text(mount_.Read("verify")->at("storage.settings")),
+              AllOf(HasSubstr("the entry destroyed_versions is damaged in storage"),
+                    HasSubstr("restore the storage from a snapshot")));
 }
 
 TEST_F(Keys, SettingsOfAnEarlierPluginAreRead) {

@@ -17,6 +17,7 @@
 namespace engine {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing_support::FakeStorage;
@@ -140,7 +141,8 @@ TEST_F(MountStoreTest, AnotherProcessesWriteInThePlaceIsNotOverwritten) {
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not known")));
   storage_.set_plan(nullptr);
   EXPECT_THAT(store_.Live(storage_),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another process")));
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr("another process"), HasSubstr("reload the plugin"))));
   EXPECT_EQ(storage_.content().at("versions/0000000002"), Document("other").view());
 }
 

@@ -97,7 +97,11 @@ TEST_F(Paths, ImportTakesABackupAsTheCommandLinePrintsIt) {
   EXPECT_THAT(mount_.Write("import", Json{{"backup", record}, {"force", true}}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("data.data")));
   EXPECT_THAT(mount_.Write("import", Json{{"backup", backup}, {"keys", "x"}}),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not both")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("not both"), HasSubstr("Nothing was changed"))));
+  EXPECT_THAT(mount_.Write("import", Json{{"backup", backup}, {"from", "kv"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("give one of"), HasSubstr("Nothing was changed"))));
 }
 
 TEST_F(Paths, AForcedImportKeepsTheLiveKeysOrArchivesThem) {

@@ -203,6 +203,20 @@ TEST_F(Staged, AcknowledgementsAreChecked) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("kid is missing")));
 }
 
+TEST_F(Staged, AcknowledgementsAreBounded) {
+  for (int i = 0; i < 256; ++i) Ack(base::Cat("c", i), first_);
+  const auto content = mount_.storage().content();
+  EXPECT_THAT(mount_.Write("ack", Json{{"consumer", "x"}, {"kid", JsonText(first_)}}),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("256"), HasSubstr("required_acks"),
+                             HasSubstr("Nothing was changed"))));
+  EXPECT_EQ(mount_.storage().content(), content);
+  // What is acknowledged already can be so again, and another current key makes room.
+  Ack("c0", first_);
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  Ack("x", Current());
+}
+
 TEST_F(Staged, ARollbackToBeforeItAbandonsIt) {
   const std::string staged = Stage();
   ASSERT_THAT(mount_.Write("rollback", Json{{"version", 1}}), IsOk());
