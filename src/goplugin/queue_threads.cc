@@ -155,14 +155,14 @@ std::optional<QueueThreads::Task> QueueThreads::WaitForTask() {
   return self.task;
 }
 
-void QueueThreads::Await(Arrival& arrival) {
+bool QueueThreads::Await(Arrival& arrival) {
   while (Step()) {
     void* tag = nullptr;
     bool ok = false;
     queue_->Next(&tag, &ok);
     if (tag == &arrival) {
       Step();
-      return;
+      return ok;
     }
     const TurnValue turn = std::exchange(my_turn, 0);
     if (Give({.turn = turn, .event = static_cast<QueueEvent*>(tag), .ok = ok})) break;
@@ -170,6 +170,7 @@ void QueueThreads::Await(Arrival& arrival) {
     Step();
   }
   arrival.come_.WaitForNotification();
+  return arrival.ok_;
 }
 
 void QueueThreads::Watch() {

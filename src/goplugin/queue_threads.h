@@ -56,15 +56,20 @@ class QueueThreads final : private base::Turn {
   // An event to be waited for.
   class Arrival final : public QueueEvent {
    public:
-    void Done(bool) override { come_.Notify(); }
+    void Done(bool ok) override {
+      ok_ = ok;
+      come_.Notify();
+    }
 
    private:
     friend QueueThreads;
+    bool ok_ = false;
     absl::Notification come_;
   };
-  // Waits until `arrival` has come. To be called on one of these threads: while it has the turn, it
-  // waits at the queue itself, and gives the first other event that comes away with the turn.
-  void Await(Arrival& arrival);
+  // Waits until `arrival` has come, and returns what it came with. To be called on one of these
+  // threads: while it has the turn, it waits at the queue itself, and gives the first other event
+  // that comes away with the turn.
+  bool Await(Arrival& arrival);
 
  private:
   // A value of turn_ that says who has the turn: even while that thread waits at the queue, odd
@@ -123,7 +128,10 @@ grpc::Status CallAndWait(
   QueueThreads::Arrival arrival;
   const auto call = (stub.*start)(&context, request, threads->queue());
   call->Finish(&reply, &status, &arrival);
-  threads->Await(arrival);
+  // OK without a reply: it could not be read.
+  if (!threads->Await(arrival) && status.ok()) {
+    return {grpc::StatusCode::INTERNAL, "an answer that makes no sense"};
+  }
   return status;
 }
 
