@@ -1,6 +1,8 @@
 #ifndef BASE_TURN_H_
 #define BASE_TURN_H_
 
+#include <cstddef>
+
 namespace base {
 
 // A server's duty to take its next request. The thread that has it handles a request itself, as to
@@ -25,6 +27,12 @@ inline void SetTurn(Turn* turn) { internal::turn = turn; }
 // nothing the second time, and on threads that aren't a server's.
 inline void PassTurnOn() {
   if (internal::turn != nullptr) internal::turn->PassOn();
+}
+
+// The same before text of so many bytes is parsed, if that takes a good part of a millisecond.
+inline void PassTurnOnFor(std::size_t bytes) {
+  constexpr std::size_t kLarge = std::size_t{64} << 10;
+  if (bytes >= kLarge) PassTurnOn();
 }
 
 }  // namespace base

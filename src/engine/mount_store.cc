@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "engine/version_name.h"
 #include "sdk/logical/errors.h"
 
@@ -207,6 +208,7 @@ absl::Status MountStore::Append(openbao::Storage& storage, const VersionPtr& ver
   // there.
   const bool ended = !absl::IsUnavailable(put);
   // Held until it is settled: what a reader finds out would not be told here.
+  base::PassTurnOn();
   absl::MutexLock settling(&settling_);
   unsettled_ = Unsettled{.number = version->number,
                          .mark = mark,
@@ -222,6 +224,7 @@ absl::Status MountStore::Append(openbao::Storage& storage, const VersionPtr& ver
 }
 
 absl::StatusOr<bool> MountStore::Settle(openbao::Storage& storage) {
+  base::PassTurnOn();
   absl::MutexLock settling(&settling_);
   return SettleHeld(storage);
 }

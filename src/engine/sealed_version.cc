@@ -4,10 +4,12 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "base/turn.h"
 
 namespace engine {
 
 absl::StatusOr<Version> ParseVersion(std::uint64_t number, std::string_view document) {
+  base::PassTurnOnFor(document.size());
   ASSIGN_OR_RETURN(mek::VersionDoc doc,
                    mek::VersionDoc::Parse(base::Cat("version ", number), document));
   return Version{number, std::move(doc)};

@@ -27,8 +27,8 @@ class Calls {
   using Handler = std::function<grpc::Status(grpc::ServerContext*, const Request*, Reply*)>;
 
   // Gives the builder a completion queue.
-  explicit Calls(grpc::ServerBuilder& builder)
-      : builder_(builder), queue_(builder.AddCompletionQueue()), threads_(queue_.get()) {}
+  explicit Calls(grpc::ServerBuilder& builder, const QueuePatience& patience = {})
+      : builder_(builder), queue_(builder.AddCompletionQueue()), threads_(queue_.get(), patience) {}
   Calls(const Calls&) = delete;
   Calls& operator=(const Calls&) = delete;
   ~Calls() { Stop(); }

@@ -8,10 +8,6 @@ namespace {
 
 constexpr std::size_t kKeptIdle = 2;
 
-// How often the watcher looks at the turn: less and less often while nothing happens.
-constexpr absl::Duration kShortNap = absl::Milliseconds(50);
-constexpr absl::Duration kLongNap = absl::Seconds(1);
-
 thread_local QueueThreads* of_this_thread = nullptr;
 // The turn as this thread last had it.
 thread_local std::uint64_t my_turn = 0;
@@ -147,7 +143,7 @@ std::optional<QueueThreads::Task> QueueThreads::WaitForTask() {
   while (!self.task.has_value() && !over_.HasBeenNotified()) {
     if (idle_.size() <= kKeptIdle) {
       self.woken.Wait(&mutex_);
-    } else if (self.woken.WaitWithTimeout(&mutex_, idle_time_) && !self.task.has_value()) {
+    } else if (self.woken.WaitWithTimeout(&mutex_, patience_.idle) && !self.task.has_value()) {
       break;
     }
   }
@@ -176,14 +172,15 @@ bool QueueThreads::Await(Arrival& arrival) {
 void QueueThreads::Watch() {
   TurnValue last = 0;
   TurnValue taken = 0;
-  absl::Duration nap = kShortNap;
+  absl::Duration nap = patience_.keeps_turn;
   while (!over_.WaitForNotificationWithTimeout(nap)) {
     TurnValue seen = turn_;
     if (seen == last && IsHandling(seen) && turn_.compare_exchange_strong(seen, seen + 1)) {
       taken = ++seen;
     }
     if (taken != 0 && Give({.turn = taken})) taken = 0;
-    nap = seen == last ? std::min(2 * nap, kLongNap) : kShortNap;
+    // Less and less often while nothing happens.
+    nap = seen == last ? std::min(2 * nap, patience_.longest_nap) : patience_.keeps_turn;
     last = seen;
   }
 }

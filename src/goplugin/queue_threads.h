@@ -30,15 +30,24 @@ class QueueEvent {
   virtual void Done(bool ok) = 0;
 };
 
+struct QueuePatience {
+  // Of the threads that are idle, all but two end after this time.
+  absl::Duration idle = absl::Seconds(5);
+  // A handler that keeps the turn for longer may lose it; that is found out at the latest after
+  // `longest_nap`, when nothing happened before.
+  absl::Duration keeps_turn = absl::Milliseconds(50);
+  absl::Duration longest_nap = absl::Seconds(1);
+};
+
 // One thread has the turn: it waits for the queue's next event and handles it itself. Before a
 // handler waits for something else it passes the turn on (base/turn.h), and another thread goes to
 // the queue. So quick events wake nobody, and slow ones have as many threads as they need. From a
 // handler that keeps the turn for too long it is taken away. Thread-safe.
 class QueueThreads final : private base::Turn {
  public:
-  // `queue` must outlive it. Of the threads that are idle all but two end after `idle_time`.
-  explicit QueueThreads(grpc::CompletionQueue* queue, absl::Duration idle_time = absl::Seconds(5))
-      : queue_(queue), idle_time_(idle_time) {}
+  // `queue` must outlive it.
+  explicit QueueThreads(grpc::CompletionQueue* queue, const QueuePatience& patience = {})
+      : queue_(queue), patience_(patience) {}
   QueueThreads(const QueueThreads&) = delete;
   QueueThreads& operator=(const QueueThreads&) = delete;
   ~QueueThreads() override { Join(); }
@@ -102,7 +111,7 @@ class QueueThreads final : private base::Turn {
   void Watch();
 
   grpc::CompletionQueue* const queue_;
-  const absl::Duration idle_time_;
+  const QueuePatience patience_;
   std::atomic<TurnValue> turn_ = 2;
   absl::Notification over_;  // the queue is shut down and drained
   absl::Mutex mutex_;

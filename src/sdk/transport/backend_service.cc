@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "openbao/backend.grpc.pb.h"
 #include "sdk/transport/errors.h"
 #include "sdk/transport/storage_client.h"
@@ -58,6 +59,7 @@ absl::StatusOr<Request> ToRequest(const pb::Request& wire) {
   // "resolve-path" comes before each request with the same body: only the request itself answers
   // with what is wrong in it.
   if (request.operation == Operation::kOther || wire.data().empty()) return request;
+  base::PassTurnOnFor(wire.data().size());
   absl::StatusOr<base::Json> data = base::ParseJson(wire.data());
   if (!data.ok()) {
     return absl::InvalidArgumentError(base::Cat("the request's body: ", data.status().message()));
