@@ -23,6 +23,8 @@ class SealedBytes {
 
   // What was sealed; nullopt if memory was damaged since.
   std::optional<SecretBytes> Open() const;
+  // In bytes, a few more than what was sealed.
+  std::size_t size() const { return sealed_.size(); }
 
  private:
   explicit SealedBytes(std::vector<std::uint8_t> sealed) : sealed_(std::move(sealed)) {}

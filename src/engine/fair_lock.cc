@@ -15,12 +15,13 @@ constexpr absl::Duration kLookAround = absl::Milliseconds(100);
 }  // namespace
 
 absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* context) {
+  if (TryAcquire()) return Holder(this, nullptr);
+  base::PassTurnOn();
   absl::MutexLock lock(&mutex_);
   if (!held_) {
     held_ = true;
     return Holder(this, nullptr);
   }
-  base::PassTurnOn();
   Waiter self;
   queue_.push_back(&self);
   while (!self.has_lock) {
@@ -32,6 +33,11 @@ absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* conte
     }
   }
   return Holder(this, std::move(self.left));
+}
+
+bool FairLock::TryAcquire() {
+  absl::MutexLock lock(&mutex_);
+  return !std::exchange(held_, true);
 }
 
 void FairLock::Release(std::shared_ptr<const void> left) {

@@ -49,6 +49,7 @@ class FairLock {
     std::shared_ptr<const void> left;
   };
 
+  bool TryAcquire();
   void Release(std::shared_ptr<const void> left);
 
   absl::Mutex mutex_;

@@ -23,6 +23,8 @@ std::shared_ptr<SealedVersion> SealedVersion::Seal(const VersionPtr& version,
 }
 
 absl::StatusOr<VersionPtr> SealedVersion::Open() {
+  // Also where it needn't be parsed, for what is made of it.
+  base::PassTurnOnFor(sealed_.size());
   {
     absl::MutexLock lock(&mutex_);
     if (VersionPtr version = in_use_.lock(); version != nullptr) return version;

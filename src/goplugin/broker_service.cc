@@ -4,7 +4,6 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -153,7 +152,6 @@ class BrokerService::Stream final : public QueueEvent {
     switch (waits_for_) {
       case Waits::kHost:
         if (!ok) return delete this;
-        open_.emplace(calls_);
         new Stream(broker_, service_, calls_);
         if (!broker_.Begin(&context_)) {
           return Finish({grpc::StatusCode::UNAVAILABLE, "the plugin is leaving"});
@@ -183,7 +181,7 @@ class BrokerService::Stream final : public QueueEvent {
   BrokerService& broker_;
   Service& service_;
   Calls& calls_;
-  std::optional<Calls::Open> open_;  // destroyed last
+  const Calls::Open open_{calls_};  // destroyed last
   grpc::ServerContext context_;
   grpc::ServerAsyncReaderWriter<plugin::ConnInfo, plugin::ConnInfo> stream_{&context_};
   plugin::ConnInfo info_;

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -55,11 +54,12 @@ class Calls {
   }
 
   // For streams: called when the server runs, and kept as long as this object. What it gives to the
-  // queue are QueueEvents, and each stream that was opened has an Open until its end.
+  // queue are QueueEvents, and each stream has an Open from then on until its end.
   void OnStart(std::function<void()> start) { starts_.push_back(std::move(start)); }
   grpc::ServerCompletionQueue* queue() { return queue_.get(); }
 
-  // A call that hasn't ended: the queue must take its events.
+  // A call that is waited for, or hasn't ended: the queue must take its events. When the server is
+  // shut down, the ones waited for end, but one that comes just then is begun still.
   class Open {
    public:
     explicit Open(Calls& calls) : calls_(calls) { calls_.CountOpen(+1); }
@@ -73,13 +73,15 @@ class Calls {
 
   // Once the server runs. False if no thread can be started.
   [[nodiscard]] bool Start() {
+    if (!threads_.Start()) return false;
     for (const auto& start : starts_) start();
-    return threads_.Start();
+    return true;
   }
 
   // When the server was shut down, and before it is destroyed: waits until all calls have ended,
   // and with them the threads. Idempotent.
   void Stop() {
+    if (std::exchange(stopped_, true)) return;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(
@@ -87,6 +89,11 @@ class Calls {
     }
     queue_->Shutdown();
     threads_.Join();
+    // What is left if there never were any threads.
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_->Next(&tag, &ok)) {
+    }
   }
 
  private:
@@ -105,6 +112,7 @@ class Calls {
   int open_ ABSL_GUARDED_BY(mutex_) = 0;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   QueueThreads threads_;
+  bool stopped_ = false;
 };
 
 // One call, from waiting for it to its end. Owns itself.
@@ -122,11 +130,13 @@ class Calls::Unary final : public QueueEvent {
     (service.*take)(&context_, &request_, &writer_, calls.queue(), calls.queue(), this);
   }
 
+  // Its answer has left.
+  bool IsQuick() const override { return came_; }
   void Done(bool ok) override {
-    if (open_.has_value()) return Release();
+    if (came_) return Release();
     // The server leaves: no call came, and none will be over.
     if (!ok) return delete this;
-    open_.emplace(calls_);
+    came_ = true;
     new Unary(calls_, service_, take_, handler_);
     const grpc::Status status = Handle();
     if (status.ok()) {
@@ -139,6 +149,7 @@ class Calls::Unary final : public QueueEvent {
  private:
   struct Over final : QueueEvent {
     explicit Over(Unary* over) : call(over) {}
+    bool IsQuick() const override { return true; }
     void Done(bool) override { call->Release(); }
     Unary* const call;
   };
@@ -162,7 +173,8 @@ class Calls::Unary final : public QueueEvent {
   Service& service_;
   const Take take_;
   const Handler<Request, Reply>& handler_;
-  std::optional<Open> open_;  // destroyed last, as the server may then go
+  const Open open_{calls_};  // destroyed last, as the server may then go
+  bool came_ = false;
   grpc::ServerContext context_;
   Request request_;
   Reply reply_;

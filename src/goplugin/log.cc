@@ -1,6 +1,7 @@
 #include "goplugin/log.h"
 
 #include <grpc/support/log.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,6 +11,7 @@
 #include "absl/time/time.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "base/turn.h"
 
 namespace goplugin {
 namespace {
@@ -48,6 +50,8 @@ void LogFromGrpc(gpr_log_func_args* args) {
 
 LogSink StderrSink() {
   return [](std::string_view line) {
+    pollfd full{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    if (poll(&full, 1, 0) == 0) base::PassTurnOn();
     while (!line.empty()) {
       const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
       if (written < 0 && errno == EINTR) continue;

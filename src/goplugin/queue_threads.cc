@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <system_error>
 
+#include "absl/time/clock.h"
+
 namespace goplugin {
 namespace {
 
@@ -109,16 +111,25 @@ void QueueThreads::Run(std::list<std::thread>::iterator self, std::optional<Task
 void QueueThreads::TakeEvent() {
   void* tag = nullptr;
   bool ok = false;
-  if (const std::optional<Task> task = Waiting(); task.has_value()) {
+  std::optional<Task> task;
+  {
+    absl::MutexLock lock(&mutex_);
+    task = Waiting();
+  }
+  if (task.has_value()) {
     Handle(*task->event, task->ok);
   } else if (queue_->Next(&tag, &ok)) {
     Handle(*static_cast<QueueEvent*>(tag), ok);
   } else {
     my_turn = 0;
-    absl::MutexLock lock(&mutex_);
-    over_.Notify();
-    for (Idle* idle : idle_) idle->woken.Signal();
+    End();
   }
+}
+
+void QueueThreads::End() {
+  absl::MutexLock lock(&mutex_);
+  over_.Notify();
+  for (Idle* idle : idle_) idle->woken.Signal();
 }
 
 void QueueThreads::Handle(QueueEvent& event, bool ok) {
@@ -128,7 +139,6 @@ void QueueThreads::Handle(QueueEvent& event, bool ok) {
 }
 
 std::optional<QueueThreads::Task> QueueThreads::Waiting() {
-  absl::MutexLock lock(&mutex_);
   if (waiting_.empty()) return std::nullopt;
   const Task task = waiting_.front();
   waiting_.pop_front();
@@ -136,9 +146,9 @@ std::optional<QueueThreads::Task> QueueThreads::Waiting() {
 }
 
 std::optional<QueueThreads::Task> QueueThreads::WaitForTask() {
-  if (std::optional<Task> task = Waiting(); task.has_value()) return task;
   Idle self;
   absl::MutexLock lock(&mutex_);
+  if (std::optional<Task> task = Waiting(); task.has_value()) return task;
   idle_.push_back(&self);
   while (!self.task.has_value() && !over_.HasBeenNotified()) {
     if (idle_.size() <= kKeptIdle) {
@@ -160,6 +170,11 @@ bool QueueThreads::Await(Arrival& arrival) {
       Step();
       return ok;
     }
+    if (auto* const event = static_cast<QueueEvent*>(tag); event->IsQuick()) {
+      event->Done(ok);
+      Step();
+      continue;
+    }
     const TurnValue turn = std::exchange(my_turn, 0);
     if (Give({.turn = turn, .event = static_cast<QueueEvent*>(tag), .ok = ok})) break;
     my_turn = turn;
@@ -171,18 +186,37 @@ bool QueueThreads::Await(Arrival& arrival) {
 
 void QueueThreads::Watch() {
   TurnValue last = 0;
-  TurnValue taken = 0;
   absl::Duration nap = patience_.keeps_turn;
   while (!over_.WaitForNotificationWithTimeout(nap)) {
     TurnValue seen = turn_;
     if (seen == last && IsHandling(seen) && turn_.compare_exchange_strong(seen, seen + 1)) {
-      taken = ++seen;
+      while (!ServeUntilGiven(seen + 1)) {
+      }
     }
-    if (taken != 0 && Give({.turn = taken})) taken = 0;
     // Less and less often while nothing happens.
     nap = seen == last ? std::min(2 * nap, patience_.longest_nap) : patience_.keeps_turn;
     last = seen;
   }
+}
+
+bool QueueThreads::ServeUntilGiven(TurnValue turn) {
+  if (Give({.turn = turn})) return true;
+  void* tag = nullptr;
+  bool ok = false;
+  const auto soon = absl::ToChronoTime(absl::Now() + patience_.keeps_turn);
+  switch (queue_->AsyncNext(&tag, &ok, soon)) {
+    case grpc::CompletionQueue::TIMEOUT:
+      return false;
+    case grpc::CompletionQueue::SHUTDOWN:
+      End();
+      return true;
+    case grpc::CompletionQueue::GOT_EVENT:
+      break;
+  }
+  auto* const event = static_cast<QueueEvent*>(tag);
+  if (!event->IsQuick()) return Give({.turn = turn, .event = event, .ok = ok});
+  event->Done(ok);
+  return false;
 }
 
 }  // namespace goplugin

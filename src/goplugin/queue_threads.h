@@ -11,6 +11,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -28,6 +29,8 @@ class QueueEvent {
   // On one of the queue's threads, once for each time that it was given to gRPC as a tag. `ok` as
   // CompletionQueue::Next has it.
   virtual void Done(bool ok) = 0;
+  // Whether Done neither waits nor works: then any thread may call it, at any time.
+  virtual bool IsQuick() const { return false; }
 };
 
 struct QueuePatience {
@@ -65,6 +68,7 @@ class QueueThreads final : private base::Turn {
   // An event to be waited for.
   class Arrival final : public QueueEvent {
    public:
+    bool IsQuick() const override { return true; }
     void Done(bool ok) override {
       ok_ = ok;
       come_.Notify();
@@ -105,10 +109,14 @@ class QueueThreads final : private base::Turn {
   void Run(std::list<std::thread>::iterator self, std::optional<Task> task);
   void TakeEvent();
   void Handle(QueueEvent& event, bool ok);
-  std::optional<Task> Waiting();
+  std::optional<Task> Waiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // nullopt: this thread isn't needed any more.
   std::optional<Task> WaitForTask();
   void Watch();
+  // The turn was taken from a handler, and no other thread can be started: sees to it that those
+  // who wait for arrivals get them. True once another thread has the turn.
+  bool ServeUntilGiven(TurnValue turn);
+  void End();
 
   grpc::CompletionQueue* const queue_;
   const QueuePatience patience_;
@@ -134,11 +142,17 @@ grpc::Status CallAndWait(
   QueueThreads* const threads = QueueThreads::OfThisThread();
   if (threads == nullptr) return (stub.*blocking)(&context, request, &reply);
   grpc::Status status;
+  // gRPC doesn't tell here whether there was a reply at all. Reading one clears this, a field that
+  // no message has (2047).
+  constexpr std::string_view kNoReply("\xf8\x7f\x01", 3);
+  reply.ParseFromArray(kNoReply.data(), kNoReply.size());
   QueueThreads::Arrival arrival;
   const auto call = (stub.*start)(&context, request, threads->queue());
   call->Finish(&reply, &status, &arrival);
-  // OK without a reply: it could not be read.
-  if (!threads->Await(arrival) && status.ok()) {
+  const bool readable = threads->Await(arrival);
+  const bool came =
+      reply.ByteSizeLong() != kNoReply.size() || reply.SerializeAsString() != kNoReply;
+  if (status.ok() && (!readable || !came)) {
     return {grpc::StatusCode::INTERNAL, "an answer that makes no sense"};
   }
   return status;

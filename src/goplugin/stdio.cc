@@ -1,6 +1,5 @@
 #include "goplugin/stdio.h"
 
-#include <optional>
 #include <utility>
 
 #include "goplugin/stdio.grpc.pb.h"
@@ -48,7 +47,6 @@ class StdioService::Stream final : public QueueEvent {
   enum class State { kWaiting, kBeginning, kOpen, kFinishing };
 
   void Begin() {
-    open_.emplace(calls_);
     new Stream(stdio_, service_, calls_);
     Stream* const before = std::exchange(stdio_.open_, this);
     if (before != nullptr) before->End();
@@ -66,7 +64,7 @@ class StdioService::Stream final : public QueueEvent {
   StdioService& stdio_;
   Service& service_;
   Calls& calls_;
-  std::optional<Calls::Open> open_;  // destroyed last
+  const Calls::Open open_{calls_};  // destroyed last
   grpc::ServerContext context_;
   plugin::Empty request_;
   grpc::ServerAsyncWriter<plugin::StdioData> writer_{&context_};

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <grpcpp/alarm.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/impl/client_unary_call.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -232,6 +233,48 @@ TEST_F(CallsTest, ACallToAnotherServerFailsAsItDoes) {
   EXPECT_EQ(status.error_message(), "no such thing");
 }
 
+// A server that ends each call as if it had answered.
+class MuteServer {
+ public:
+  MuteServer() {
+    grpc::ServerBuilder builder;
+    builder.RegisterCallbackGenericService(&service_);
+    server_ = builder.BuildAndStart();
+    stub_ = Health::NewStub(server_->InProcessChannel({}));
+  }
+  ~MuteServer() { server_->Shutdown(); }
+
+  grpc::Status Call() {
+    grpc::ClientContext context;
+    context.set_deadline(Soon());
+    HealthCheckResponse response;
+    return CallAndWait(*stub_, &Health::StubInterface::Check, &Health::StubInterface::AsyncCheck,
+                       context, HealthCheckRequest(), response);
+  }
+
+ private:
+  struct Reactor final : grpc::ServerGenericBidiReactor {
+    Reactor() { Finish(grpc::Status::OK); }
+    void OnDone() override { delete this; }
+  };
+  struct Service final : grpc::CallbackGenericService {
+    grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+      return new Reactor();
+    }
+  };
+
+  Service service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Health::StubInterface> stub_;
+};
+
+TEST_F(CallsTest, ACallThatIsOverWithoutAReplyHasFailed) {
+  MuteServer mute;
+  EXPECT_FALSE(mute.Call().ok());
+  handler_ = [&](const std::string&, grpc::ServerContext&) { return mute.Call(); };
+  EXPECT_EQ(Call("").error_code(), grpc::StatusCode::INTERNAL);
+}
+
 TEST_F(CallsTest, WhileOneCallsAnotherServerOthersAreAnswered) {
   handler_ = [&](const std::string& what, grpc::ServerContext&) {
     return what == "waits" ? other_.Call(what) : grpc::Status::OK;
@@ -367,12 +410,108 @@ TEST_F(CallsTest, WithoutAnotherThreadCallsWaitForEachOther) {
   none.reset();
   auto calls = CallMeanwhile("calls");
   other_.gate.reached.WaitForNotification();
-  std::promise<void> sent;
   auto waits = std::async(std::launch::async, [&] { return Call(""); });
   none.emplace();
   other_.gate.open.Notify();
   EXPECT_TRUE(calls.get().ok());
   EXPECT_TRUE(waits.get().ok());
+}
+
+// One that waits for a reply gets it even if another one waits for it with the turn, and no third
+// thread can be started.
+TEST_F(WatchedCallsTest, WithoutAnotherThreadRepliesComeAllTheSame) {
+  std::optional<NoMoreThreads> none;
+  absl::Mutex held;
+  Gate spare;
+  absl::Notification wants;
+  std::promise<grpc::Status> got;
+  handler_ = [&](const std::string& what, grpc::ServerContext&) {
+    if (what == "spare") {
+      base::PassTurnOn();
+      spare.Pass();
+    } else if (what == "holds") {
+      absl::MutexLock lock(&held);
+      got.set_value(other_.Call("waits"));
+    } else if (what == "wants") {
+      wants.Notify();
+      base::PassTurnOn();
+      absl::MutexLock lock(&held);
+    }
+    return grpc::Status::OK;
+  };
+  // So that there are two threads.
+  auto spares = CallMeanwhile("spare");
+  spare.reached.WaitForNotification();
+  spare.open.Notify();
+  EXPECT_TRUE(spares.get().ok());
+  auto holds = CallMeanwhile("holds");
+  other_.gate.reached.WaitForNotification();
+  auto wanting = CallMeanwhile("wants");
+  none.emplace();
+  wants.WaitForNotification();
+  other_.gate.open.Notify();
+  EXPECT_TRUE(got.get_future().get().ok());
+  none.reset();
+  EXPECT_TRUE(holds.get().ok());
+  EXPECT_TRUE(wanting.get().ok());
+}
+
+TEST(CallsWithoutThreads, DoNotStart) {
+  KeepGrpc();
+  grpc::ServerBuilder builder;
+  Calls calls(builder);
+  calls.Answer(calls.Add<Health::AsyncService>(), &Health::AsyncService::RequestCheck,
+               [](grpc::ServerContext*, const HealthCheckRequest*, HealthCheckResponse*) {
+                 return grpc::Status::OK;
+               });
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  {
+    const NoMoreThreads none;
+    EXPECT_FALSE(calls.Start());
+  }
+  server->Shutdown();
+  calls.Stop();
+}
+
+// A call that comes while the server is being shut down is either answered or fails, and so does
+// what its handler calls.
+TEST(CallsThatCome, WhileTheServerStopsEndInOrder) {
+  KeepGrpc();
+  const TemporaryDirectory directory;
+  const std::string address = absl::StrCat("unix:", directory.path(), "/stops");
+  SlowServer other;
+  for (int round = 0; round < 100; ++round) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    Calls calls(builder);
+    calls.Answer(calls.Add<Health::AsyncService>(), &Health::AsyncService::RequestCheck,
+                 [&](grpc::ServerContext*, const HealthCheckRequest*, HealthCheckResponse*) {
+                   return other.Call("");
+                 });
+    const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+    ASSERT_TRUE(calls.Start());
+    std::atomic<bool> stop = false;
+    std::vector<std::thread> callers;
+    for (int i = 0; i < 6; ++i) {
+      callers.emplace_back([&] {
+        grpc::ChannelArguments arguments;
+        arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+        const auto stub = Health::NewStub(
+            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+        while (!stop) {
+          grpc::ClientContext context;
+          context.set_deadline(Soon());
+          HealthCheckResponse response;
+          if (!stub->Check(&context, HealthCheckRequest(), &response).ok()) break;
+        }
+      });
+    }
+    absl::SleepFor(absl::Microseconds(2000 + 37 * round));
+    server->Shutdown(std::chrono::system_clock::now());
+    calls.Stop();
+    stop = true;
+    for (std::thread& caller : callers) caller.join();
+  }
 }
 
 std::size_t ThreadsOfThisProcess() {
