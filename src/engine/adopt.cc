@@ -217,8 +217,9 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   if (!known || is_empty) RETURN_IF_ERROR(kv.Forget(storage));
   RETURN_IF_ERROR(homes.PutSecret(storage, connection));
   ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().StoredLive(storage));
-  ASSIGN_OR_RETURN(const std::set<std::uint64_t> left_out,
-                   kv.CatchUpBut(storage, here.has_value() ? here->doc.marks : mek::KeyMarks()));
+  ASSIGN_OR_RETURN(
+      const std::set<std::uint64_t> left_out,
+      kv.CatchUpForMove(storage, here.has_value() ? here->doc.marks : mek::KeyMarks()));
   ASSIGN_OR_RETURN(std::optional<Version> there, kv.StoredLive(storage));
   if (!here.has_value()) return absl::OkStatus();
   if (there.has_value()) AddDeleted(left_out, there->doc);

@@ -121,7 +121,15 @@ absl::Status KvStore::ArchiveKeys(openbao::Storage& storage, const mek::VersionD
                         reason);
 }
 
-absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& external) {
+absl::Status KvStore::ArchiveTaken(openbao::Storage& storage, std::vector<mek::SetKey> keys,
+                                   absl::Time now, std::uint64_t version, mek::DropReason reason,
+                                   bool is_home) {
+  return is_home ? archive_.Add(storage, std::move(keys), now, version, reason)
+                 : ArchiveMissing(archive_, storage, std::move(keys), now, version, reason);
+}
+
+absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& external,
+                                  bool is_home) {
   ASSIGN_OR_RETURN(const std::optional<Version> before, CopyBefore(storage, external.number));
   if (!before.has_value()) return absl::OkStatus();
   std::vector<mek::SetKey> taken;
@@ -130,10 +138,10 @@ absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& exte
     ASSIGN_OR_RETURN(const bool is_mended, IsMended(storage, key, external.doc.record));
     (is_mended ? mended : taken).push_back(std::move(key));
   }
-  RETURN_IF_ERROR(archive_.Add(storage, std::move(taken), external.doc.created_time,
-                               external.number, mek::DropReason::kExternal));
-  return archive_.Add(storage, std::move(mended), external.doc.created_time, external.number,
-                      mek::DropReason::kDropped);
+  RETURN_IF_ERROR(ArchiveTaken(storage, std::move(taken), external.doc.created_time,
+                               external.number, mek::DropReason::kExternal, is_home));
+  return ArchiveTaken(storage, std::move(mended), external.doc.created_time, external.number,
+                      mek::DropReason::kDropped, is_home);
 }
 
 absl::Status KvStore::ArchiveRest(openbao::Storage& storage, const Version& left_out,
@@ -412,11 +420,17 @@ absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& k
 }
 
 absl::Status KvStore::CatchUp(openbao::Storage& storage) {
-  return CatchUpBut(storage, {}).status();
+  return CatchUpAs(storage, {}, /*is_home=*/true).status();
 }
 
-absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpBut(openbao::Storage& storage,
-                                                            const mek::KeyMarks& elsewhere) {
+absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpForMove(openbao::Storage& storage,
+                                                                const mek::KeyMarks& elsewhere) {
+  return CatchUpAs(storage, elsewhere, /*is_home=*/false);
+}
+
+absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpAs(openbao::Storage& storage,
+                                                           const mek::KeyMarks& elsewhere,
+                                                           bool is_home) {
   std::set<std::uint64_t> left_out;
   ASSIGN_OR_RETURN(const std::optional<kvclient::SecretMetadata> metadata, secret_->ReadMetadata());
   ASSIGN_OR_RETURN(std::vector<std::uint64_t> copies, copies_.List(storage));
@@ -434,11 +448,10 @@ absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpBut(openbao::Storage& st
     if (begun_anew) {
       // The newest goes last: the marks in it stay known until the new versions have them.
       RETURN_IF_ERROR(ForgetAllBut(storage, copies.back(), mek::DropReason::kExternal));
-      // Readers had these until now, though some may have been out before, for another reason.
       if (newest.has_value() && !metadata->versions.empty()) {
-        RETURN_IF_ERROR(archive_.Add(storage, KeysOf(newest->doc.record, newest->doc.marks),
+        RETURN_IF_ERROR(ArchiveTaken(storage, KeysOf(newest->doc.record, newest->doc.marks),
                                      newest->doc.created_time, metadata->versions.begin()->first,
-                                     mek::DropReason::kExternal));
+                                     mek::DropReason::kExternal, is_home));
       }
       copies.clear();
     } else if (copies.back() > current) {
@@ -485,7 +498,7 @@ absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpBut(openbao::Storage& st
       known->doc.requests.clear();
       known->doc.deleted_versions.clear();
     }
-    if (known->doc.operation == kExternal) RETURN_IF_ERROR(ArchiveLost(storage, *known));
+    if (known->doc.operation == kExternal) RETURN_IF_ERROR(ArchiveLost(storage, *known, is_home));
     ASSIGN_OR_RETURN(const base::SecretBytes document, known->doc.Serialize());
     RETURN_IF_ERROR(copies_.Rewrite(storage, number, document));
     stores_any = true;

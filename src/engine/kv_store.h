@@ -55,10 +55,11 @@ class KvStore final : public RecordStore {
   // Stores a document for each version of the secret that has none, and settles the intents. The
   // keys that another hand's version leaves out, or puts others in the place of, go to the archive.
   absl::Status CatchUp(openbao::Storage& storage) override;
-  // The same where another home knows keys as destroyed. The versions that are past and that are
-  // left out for that, since their current key is one of these.
-  absl::StatusOr<std::set<std::uint64_t>> CatchUpBut(openbao::Storage& storage,
-                                                     const mek::KeyMarks& elsewhere);
+  // The same for a move into the secret. The other home has had the record since our copies were
+  // made: it knows keys as destroyed, and the reasons for which keys are archived stay. The
+  // versions that are past and that are left out, since their current key is destroyed.
+  absl::StatusOr<std::set<std::uint64_t>> CatchUpForMove(openbao::Storage& storage,
+                                                         const mek::KeyMarks& elsewhere);
   void Invalidate() override {}
 
   // Our newest document, whatever the secret holds now.
@@ -91,11 +92,18 @@ class KvStore final : public RecordStore {
   // The keys of `doc` that the archive lacks, into it, but for destroyed ones.
   absl::Status ArchiveKeys(openbao::Storage& storage, const mek::VersionDoc& doc,
                            std::uint64_t number, mek::DropReason reason);
+  // Keys that another hand took from the secret's readers. If it is the home, these had them until
+  // now, though some may have been out before, for another reason.
+  absl::Status ArchiveTaken(openbao::Storage& storage, std::vector<mek::SetKey> keys,
+                            absl::Time now, std::uint64_t version, mek::DropReason reason,
+                            bool is_home);
   // Those of the version before that another hand's version lacks.
-  absl::Status ArchiveLost(openbao::Storage& storage, const Version& external);
+  absl::Status ArchiveLost(openbao::Storage& storage, const Version& external, bool is_home);
   // Those of a version of which no copy is kept that our newest one lacks, but for destroyed ones.
   absl::Status ArchiveRest(openbao::Storage& storage, const Version& left_out,
                            const std::optional<Version>& newest, const mek::KeyMarks& marks);
+  absl::StatusOr<std::set<std::uint64_t>> CatchUpAs(openbao::Storage& storage,
+                                                    const mek::KeyMarks& elsewhere, bool is_home);
   // Archives the keys of every copy and intent, and deletes them but for the copy `kept`.
   absl::Status ForgetAllBut(openbao::Storage& storage, std::optional<std::uint64_t> kept,
                             mek::DropReason reason);

@@ -625,6 +625,38 @@ TEST_F(KvHome, AKeyThatIsRetiredIsNotMissedInASecretMadeAnew) {
   ExpectVerifies();
 }
 
+// Nor if it was retired while the mount was the home: what the KV secret holds is older.
+TEST_F(KvHome, AKeyThatIsRetiredInTheMountIsNotMissedInTheSecret) {
+  for (const bool is_anew : {false, true}) {
+    for (const bool holds_it : {false, true}) {
+      SCOPED_TRACE(absl::StrCat("made anew ", is_anew, ", holds it ", holds_it));
+      FakeKvServer server;
+      server.Put(TestMount::RecordOf("good_bootstrapped"));
+      TestMount mount;
+      Json home = HomeAt(server);
+      ASSERT_THAT(mount.Write("config/home", home), IsOk());
+      const std::string kid = CurrentKid(server.data(1));
+      ASSERT_THAT(mount.Write("rotate"), IsOk());
+      const Json backup = server.data(2);
+      ASSERT_THAT(mount.Write("config/home", Json{{"type", "mount"}}), IsOk());
+      ASSERT_THAT(mount.Write(base::Cat("keys/", kid, "/retire")), IsOk());
+      const Json without = mount.Record();
+      if (is_anew) server.DeleteAll();
+      server.Put(holds_it ? backup : without);
+      if (holds_it) {
+        EXPECT_THAT(mount.Write("config/home", home),
+                    StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("take=mount")));
+        home["take"] = "mount";
+      }
+      ASSERT_THAT(mount.Write("config/home", home), IsOk());
+      ASSERT_THAT(mount.Tick(), IsOk());
+      EXPECT_EQ(server.data(server.current()), without);
+      EXPECT_EQ(Text(*mount.Read(base::Cat("keys/", kid)), "left_because"), "retired");
+      EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
+    }
+  }
+}
+
 TEST_F(KvHome, ASecretMadeAnewIsKnownForThatWhateverItsVersion) {
   ASSERT_THAT(SetHome(), IsOk());
   const Json first = server_.data(1);
