@@ -43,12 +43,6 @@ void AddMarks(const mek::KeyMarks& more, mek::KeyMarks& marks) {
   marks.added.insert(more.added.begin(), more.added.end());
 }
 
-// Numbers of versions that went with a destroyed key.
-void AddDeleted(std::set<std::uint64_t> all, mek::VersionDoc& doc) {
-  all.insert(doc.deleted_versions.begin(), doc.deleted_versions.end());
-  doc.deleted_versions.assign(all.begin(), all.end());
-}
-
 // What the other home answered, this version holds.
 void AddStamps(const mek::RequestStamps& stamps, std::uint64_t number, mek::VersionDoc& doc) {
   for (const mek::RequestStamp& stamp : stamps.All()) {
@@ -217,12 +211,9 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   if (!known || is_empty) RETURN_IF_ERROR(kv.Forget(storage));
   RETURN_IF_ERROR(homes.PutSecret(storage, connection));
   ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().StoredLive(storage));
-  ASSIGN_OR_RETURN(
-      const std::set<std::uint64_t> left_out,
-      kv.CatchUpForMove(storage, here.has_value() ? here->doc.marks : mek::KeyMarks()));
+  RETURN_IF_ERROR(kv.CatchUpForMove(storage, here.has_value() ? here->doc.marks : mek::KeyMarks()));
   ASSIGN_OR_RETURN(std::optional<Version> there, kv.StoredLive(storage));
   if (!here.has_value()) return absl::OkStatus();
-  if (there.has_value()) AddDeleted(left_out, there->doc);
   RETURN_IF_ERROR(CheckReasonHides(move.reason, here->doc.record));
   if (there.has_value()) RETURN_IF_ERROR(CheckReasonHides(move.reason, there->doc.record));
   if (!there.has_value()) {

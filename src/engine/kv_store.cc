@@ -102,6 +102,11 @@ bool SameContent(const Json& a, const Json& b) {
   return a == b;
 }
 
+void AddDeleted(std::set<std::uint64_t> all, mek::VersionDoc& doc) {
+  all.insert(doc.deleted_versions.begin(), doc.deleted_versions.end());
+  doc.deleted_versions.assign(all.begin(), all.end());
+}
+
 absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,
                             std::vector<mek::SetKey> keys, absl::Time now, std::uint64_t version,
                             mek::DropReason reason) {
@@ -420,22 +425,19 @@ absl::StatusOr<std::vector<std::uint64_t>> KvStore::Holding(const std::string& k
 }
 
 absl::Status KvStore::CatchUp(openbao::Storage& storage) {
-  return CatchUpAs(storage, {}, /*is_home=*/true).status();
+  return CatchUpAs(storage, {}, /*is_home=*/true);
 }
 
-absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpForMove(openbao::Storage& storage,
-                                                                const mek::KeyMarks& elsewhere) {
+absl::Status KvStore::CatchUpForMove(openbao::Storage& storage, const mek::KeyMarks& elsewhere) {
   return CatchUpAs(storage, elsewhere, /*is_home=*/false);
 }
 
-absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpAs(openbao::Storage& storage,
-                                                           const mek::KeyMarks& elsewhere,
-                                                           bool is_home) {
-  std::set<std::uint64_t> left_out;
+absl::Status KvStore::CatchUpAs(openbao::Storage& storage, const mek::KeyMarks& elsewhere,
+                                bool is_home) {
   ASSIGN_OR_RETURN(const std::optional<kvclient::SecretMetadata> metadata, secret_->ReadMetadata());
   ASSIGN_OR_RETURN(std::vector<std::uint64_t> copies, copies_.List(storage));
   if (!metadata.has_value()) {
-    if (copies.empty()) return left_out;
+    if (copies.empty()) return absl::OkStatus();
     return Gone();
   }
   const std::uint64_t current = metadata->current_version;
@@ -462,6 +464,7 @@ absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpAs(openbao::Storage& sto
   if (newest.has_value()) {
     marks.destroyed.insert(newest->doc.marks.destroyed.begin(), newest->doc.marks.destroyed.end());
   }
+  std::set<std::uint64_t> left_out;
   bool stores_any = false;
   bool replaces_newest = false;
   for (const auto& [number, readable] : metadata->versions) {
@@ -505,16 +508,24 @@ absl::StatusOr<std::set<std::uint64_t>> KvStore::CatchUpAs(openbao::Storage& sto
     replaces_newest |= newest.has_value() && number == newest->number;
   }
   // Until the new secret holds a record, ours is the only one, and its marks are in no other.
-  if (begun_anew && !stores_any) return left_out;
+  if (begun_anew && !stores_any) return absl::OkStatus();
   if (begun_anew && newest.has_value() && !replaces_newest) {
     RETURN_IF_ERROR(copies_.Prune(storage, newest->number));
   }
+  if (!left_out.empty()) RETURN_IF_ERROR(NoteDeleted(storage, std::move(left_out)));
   if (!is_known) {
     RETURN_IF_ERROR(storage.Put(kCreated, base::SecretBytes(metadata->created_time)));
   }
   seen_ = current;
-  RETURN_IF_ERROR(SettleIntents(storage, current));
-  return left_out;
+  return SettleIntents(storage, current);
+}
+
+absl::Status KvStore::NoteDeleted(openbao::Storage& storage, std::set<std::uint64_t> numbers) {
+  ASSIGN_OR_RETURN(std::optional<Version> newest, NewestCopy(storage));
+  if (!newest.has_value()) return absl::OkStatus();
+  AddDeleted(std::move(numbers), newest->doc);
+  ASSIGN_OR_RETURN(const base::SecretBytes document, newest->doc.Serialize());
+  return copies_.Rewrite(storage, newest->number, document);
 }
 
 absl::Status KvStore::SettleIntents(openbao::Storage& storage, std::uint64_t current) {

@@ -54,12 +54,11 @@ class KvStore final : public RecordStore {
   absl::Status Prune(openbao::Storage& storage, std::uint64_t number) override;
   // Stores a document for each version of the secret that has none, and settles the intents. The
   // keys that another hand's version leaves out, or puts others in the place of, go to the archive.
+  // A version that is past and whose current key is destroyed gets none: it counts as deleted.
   absl::Status CatchUp(openbao::Storage& storage) override;
   // The same for a move into the secret. The other home has had the record since our copies were
-  // made: it knows keys as destroyed, and the reasons for which keys are archived stay. The
-  // versions that are past and that are left out, since their current key is destroyed.
-  absl::StatusOr<std::set<std::uint64_t>> CatchUpForMove(openbao::Storage& storage,
-                                                         const mek::KeyMarks& elsewhere);
+  // made: it knows keys as destroyed, and the reasons for which keys are archived stay.
+  absl::Status CatchUpForMove(openbao::Storage& storage, const mek::KeyMarks& elsewhere);
   void Invalidate() override {}
 
   // Our newest document, whatever the secret holds now.
@@ -102,8 +101,9 @@ class KvStore final : public RecordStore {
   // Those of a version of which no copy is kept that our newest one lacks, but for destroyed ones.
   absl::Status ArchiveRest(openbao::Storage& storage, const Version& left_out,
                            const std::optional<Version>& newest, const mek::KeyMarks& marks);
-  absl::StatusOr<std::set<std::uint64_t>> CatchUpAs(openbao::Storage& storage,
-                                                    const mek::KeyMarks& elsewhere, bool is_home);
+  absl::Status CatchUpAs(openbao::Storage& storage, const mek::KeyMarks& elsewhere, bool is_home);
+  // Of which no copy is kept, for our newest one to say so.
+  absl::Status NoteDeleted(openbao::Storage& storage, std::set<std::uint64_t> numbers);
   // Archives the keys of every copy and intent, and deletes them but for the copy `kept`.
   absl::Status ForgetAllBut(openbao::Storage& storage, std::optional<std::uint64_t> kept,
                             mek::DropReason reason);
@@ -135,6 +135,9 @@ class KvStore final : public RecordStore {
 
 // Whether both hold the same, in whatever order members stand: a KV secret keeps none.
 bool SameContent(const base::Json& a, const base::Json& b);
+
+// Numbers of versions that went with a destroyed key.
+void AddDeleted(std::set<std::uint64_t> all, mek::VersionDoc& doc);
 
 // Those of `keys` that the archive lacks, into it.
 absl::Status ArchiveMissing(ArchiveStore& archive, openbao::Storage& storage,

@@ -1793,6 +1793,13 @@ TEST_F(KvHome, ADestroyedKeyInAVersionThatIsPastBeforeItIsSeenIsNotKept) {
   for (const std::string& other : {CurrentKid(retained), with_other.current_kid()}) {
     EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", other)), "left_because"), "external");
   }
+  // That it is left out is known, and it is not fetched again.
+  EXPECT_THAT(Verified(), HasSubstr(R"("storage.versions":"ok: versions 2 to 6 can be read")"));
+  server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kNone; });
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  ASSERT_THAT(mount_.Write("repair"), IsOk());
+  EXPECT_EQ(server_.CallsTo("version=5"), 0);
+  ExpectVerifies();
 }
 
 TEST_F(KvHome, AMoveToARecordWhoseCurrentKeyIsDestroyedIsRefused) {
