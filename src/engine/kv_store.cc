@@ -288,6 +288,12 @@ absl::StatusOr<std::optional<Version>> KvStore::Get(openbao::Storage& storage,
   ASSIGN_OR_RETURN(const std::optional<kvclient::SecretVersion> version, secret_->Read(number));
   if (!version.has_value() || !version->data.has_value()) return std::nullopt;
   ASSIGN_OR_RETURN(Version known, Known(storage, *version));
+  // Of a past version there may be no copy for the very reason that it holds a destroyed key.
+  ASSIGN_OR_RETURN(const std::optional<Version> newest, NewestCopy(storage));
+  if (newest.has_value() && number < newest->number) {
+    ASSIGN_OR_RETURN(const bool is_left, TakeOutDestroyed(newest->doc.marks, known.doc));
+    if (!is_left) return std::nullopt;
+  }
   return known;
 }
 

@@ -1794,12 +1794,44 @@ TEST_F(KvHome, ADestroyedKeyInAVersionThatIsPastBeforeItIsSeenIsNotKept) {
     EXPECT_EQ(Text(*mount_.Read(base::Cat("keys/", other)), "left_because"), "external");
   }
   // That it is left out is known, and it is not fetched again.
+  EXPECT_THAT(mount_.Read("versions/5"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 5 was deleted")));
   EXPECT_THAT(Verified(), HasSubstr(R"("storage.versions":"ok: versions 2 to 6 can be read")"));
   server_.set_plan([](const FakeKvServer::Call&) { return KvFault::kNone; });
   ASSERT_THAT(mount_.Tick(), IsOk());
   ASSERT_THAT(mount_.Write("repair"), IsOk());
   EXPECT_EQ(server_.CallsTo("version=5"), 0);
   ExpectVerifies();
+}
+
+// The secret itself keeps what it was written for as long as its own history goes.
+TEST_F(KvHome, ADestroyedKeyIsNotReadOutOfTheSecretsHistory) {
+  ASSERT_THAT(SetHome(), IsOk());
+  const std::string first = CurrentKid(Newest());
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(Rotate(), IsOk());
+  const std::string fourth = CurrentKid(Newest());
+  ASSERT_THAT(Rotate(), IsOk());
+  // Of the first three there is no copy here any more.
+  ASSERT_THAT(mount_.Write("config", Json{{"max_versions", 2}}), IsOk());
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  EXPECT_THAT(Versions(), ElementsAre("4", "5"));
+  for (const std::string& kid : {first, fourth}) ASSERT_THAT(Destroy(kid), IsOk());
+  const auto read = [&](std::uint64_t version) {
+    return mount_.Read("data/encryption/keys/stored_data", Json{{"version", version}});
+  };
+  EXPECT_THAT(read(4),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("version 4 was deleted")));
+  EXPECT_THAT(read(1),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("the versions kept are 5 to 7")));
+  for (const std::uint64_t version : {2U, 3U, 5U, 6U}) {
+    const auto old = read(version);
+    ASSERT_THAT(old, IsOk());
+    const auto record = mek::Record::Parse(old->at("data"));
+    ASSERT_THAT(record, IsOk());
+    EXPECT_EQ(record->current_kid(), CurrentKid(server_.data(version)));
+    EXPECT_FALSE(record->HasKid(first));
+    EXPECT_FALSE(record->HasKid(fourth));
+  }
 }
 
 TEST_F(KvHome, AMoveToARecordWhoseCurrentKeyIsDestroyedIsRefused) {
