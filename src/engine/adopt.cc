@@ -245,12 +245,19 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
     return kv.Rewrite(storage, there->number, document);
   }
   // The KV secret's readers get the mount's staged key only now.
-  if (doc.staged_kid.has_value() && doc.staged_kid != there->doc.staged_kid) {
-    RETURN_IF_ERROR(DropAcks(storage, *doc.staged_kid));
-    mount.spread().Begin(*doc.staged_kid);
-    RETURN_IF_ERROR(mount.spread().Save(storage, *doc.staged_kid));
+  const std::optional<std::string> begins =
+      doc.staged_kid != there->doc.staged_kid ? doc.staged_kid : std::nullopt;
+  if (begins.has_value()) {
+    RETURN_IF_ERROR(DropAcks(storage, *begins));
+    mount.spread().Begin(*begins);
+    RETURN_IF_ERROR(mount.spread().Save(storage, *begins));
   }
-  return Append(kv, storage, there->number + 1, std::move(doc));
+  absl::Status appended = Append(kv, storage, there->number + 1, std::move(doc));
+  if (appended.ok() || !begins.has_value()) return appended;
+  return absl::Status(appended.code(),
+                      Cat(appended.message(), ". But kid ", *begins,
+                          ", which is staged, begins its grace period anew and is to be "
+                          "acknowledged anew (write ack)"));
 }
 
 absl::Status MoveIntoMount(Mount& mount, const openbao::Request& request, const Move& move,

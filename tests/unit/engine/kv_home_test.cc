@@ -1201,6 +1201,30 @@ TEST_F(KvHome, AStagedKeyThatComesIntoTheSecretIsToBeAcknowledgedAnew) {
   EXPECT_EQ(CurrentKid(Newest()), staged);
 }
 
+TEST_F(KvHome, AMoveThatIsRefusedSaysThatTheStagedKeyIsToBeAcknowledgedAnew) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  ASSERT_THAT(mount_.Write("config", Json{{"required_acks", "api-keys"}}), IsOk());
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}}), IsOk());
+  const std::string staged = Text(*mount_.Read("status"), "staged_kid");
+  for (const KvFault fault : {KvFault::kForbidden, KvFault::kTooLarge, KvFault::kLostBefore}) {
+    SCOPED_TRACE(static_cast<int>(fault));
+    ASSERT_THAT(
+        mount_.Write("ack", Json{{"consumer", "api-keys"}, {"kid", base::JsonText(staged)}}),
+        IsOk());
+    server_.set_plan(OnWrites(fault, /*times=*/9));
+    const auto moved = SetHome(Json{{"take", "mount"}});
+    server_.set_plan(nullptr);
+    ASSERT_FALSE(moved.ok());
+    EXPECT_THAT(moved.status().message(),
+                HasSubstr(base::Cat("kid ", staged,
+                                    ", which is staged, begins its grace period anew and is to be "
+                                    "acknowledged anew")));
+    EXPECT_EQ(mount_.Read("status")->at("home"), "mount");
+    EXPECT_EQ(mount_.Read("status")->at("missing_acks"), Json::array({"api-keys"}));
+  }
+}
+
 TEST_F(KvHome, AKeyThatWasRepairedInTheSecretComesHomeByForce) {
   // What the runbook leaves is in the mount; the payload keys come back in the secret.
   const Json good = TestMount::RecordOf("good_bootstrapped");
