@@ -198,6 +198,19 @@ absl::Status Append(RecordStore& store, openbao::Storage& storage, std::uint64_t
   return store.Append(storage, Share({number, std::move(doc)}), document);
 }
 
+// The staged key that comes into the KV secret, if one does. The secret's readers get it only now,
+// or got it by another hand, and not long ago for all that is known. (Who reads an empty secret
+// later has the staged key from the first version on.)
+absl::StatusOr<std::optional<std::string>> BeginAnew(Mount& mount, openbao::Storage& storage,
+                                                     const mek::VersionDoc& doc,
+                                                     const mek::VersionDoc& there) {
+  if (!doc.staged_kid.has_value() || doc.staged_kid == there.staged_kid) return std::nullopt;
+  RETURN_IF_ERROR(DropAcks(storage, *doc.staged_kid));
+  mount.spread().Begin(*doc.staged_kid);
+  RETURN_IF_ERROR(mount.spread().Save(storage, *doc.staged_kid));
+  return doc.staged_kid;
+}
+
 absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Move& move,
                         std::vector<std::string>& warnings) {
   openbao::Storage& storage = *request.storage;
@@ -226,6 +239,7 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
     const absl::Time written = there->doc.created_time;
     const mek::VersionDoc doc =
         Adopted(std::move(here->doc), there->number, &there->doc, request, move, written);
+    RETURN_IF_ERROR(BeginAnew(mount, storage, doc, there->doc).status());
     ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
     return kv.Rewrite(storage, there->number, document);
   }
@@ -239,18 +253,12 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   ASSIGN_OR_RETURN(mek::VersionDoc doc, Joined(mount, request, move, *here, *there, warnings));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.mount(), doc));
   RETURN_IF_ERROR(ArchiveWhatLacks(mount, storage, homes.copies(), doc));
+  ASSIGN_OR_RETURN(const std::optional<std::string> begins,
+                   BeginAnew(mount, storage, doc, there->doc));
   // A KV secret that has all the keys already needs no new version.
   if (SameRecord(doc.record, there->doc.record)) {
     ASSIGN_OR_RETURN(const base::SecretBytes document, doc.Serialize());
     return kv.Rewrite(storage, there->number, document);
-  }
-  // The KV secret's readers get the mount's staged key only now.
-  const std::optional<std::string> begins =
-      doc.staged_kid != there->doc.staged_kid ? doc.staged_kid : std::nullopt;
-  if (begins.has_value()) {
-    RETURN_IF_ERROR(DropAcks(storage, *begins));
-    mount.spread().Begin(*begins);
-    RETURN_IF_ERROR(mount.spread().Save(storage, *begins));
   }
   absl::Status appended = Append(kv, storage, there->number + 1, std::move(doc));
   if (appended.ok() || !begins.has_value()) return appended;

@@ -1225,6 +1225,35 @@ TEST_F(KvHome, AMoveThatIsRefusedSaysThatTheStagedKeyIsToBeAcknowledgedAnew) {
   }
 }
 
+// Whoever reads an empty secret reads it from its first version on, and that has the staged key. A
+// hand that wrote the same record may have done so just now.
+TEST_F(KvHome, AStagedKeysGracePeriodGoesOnInASecretThatNobodyHasRead) {
+  for (const bool by_hand : {false, true}) {
+    SCOPED_TRACE(by_hand);
+    FakeKvServer server;
+    TestMount mount;
+    ASSERT_THAT(mount.Put("good_bootstrapped"), IsOk());
+    ASSERT_THAT(mount.Write("config", Json{{"grace_period", "1h"}, {"required_acks", "api-keys"}}),
+                IsOk());
+    const auto rotated = mount.Write("rotate", Json{{"activation", "staged"}});
+    ASSERT_THAT(rotated, IsOk());
+    const std::string staged = Text(*rotated, "staged_kid");
+    const Json ack{{"consumer", "api-keys"}, {"kid", base::JsonText(staged)}};
+    ASSERT_THAT(mount.Write("ack", ack), IsOk());
+    mount.Run(absl::Minutes(59));
+    if (by_hand) server.Put(mount.Record());
+    ASSERT_THAT(mount.Write("config/home", HomeAt(server)), IsOk());
+    EXPECT_EQ(mount.Read("status")->at("missing_acks"),
+              by_hand ? Json::array({"api-keys"}) : Json::array());
+    // Once more where it is missing.
+    ASSERT_THAT(mount.Write("ack", ack), IsOk());
+    mount.Run(absl::Minutes(2));
+    EXPECT_EQ(CurrentKid(server.data(server.current())) == staged, !by_hand);
+    mount.Run(absl::Minutes(59));
+    EXPECT_EQ(CurrentKid(server.data(server.current())), staged);
+  }
+}
+
 TEST_F(KvHome, AKeyThatWasRepairedInTheSecretComesHomeByForce) {
   // What the runbook leaves is in the mount; the payload keys come back in the secret.
   const Json good = TestMount::RecordOf("good_bootstrapped");
