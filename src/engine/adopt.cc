@@ -224,7 +224,8 @@ absl::Status MoveIntoKv(Mount& mount, const openbao::Request& request, const Mov
   if (!known || is_empty) RETURN_IF_ERROR(kv.Forget(storage));
   RETURN_IF_ERROR(homes.PutSecret(storage, connection));
   ASSIGN_OR_RETURN(std::optional<Version> here, homes.mount().StoredLive(storage));
-  RETURN_IF_ERROR(kv.CatchUpForMove(storage, here.has_value() ? here->doc.marks : mek::KeyMarks()));
+  RETURN_IF_ERROR(
+      kv.CatchUpForMove(storage, here.has_value() ? here->doc.marks.destroyed : mek::KidTimes()));
   ASSIGN_OR_RETURN(std::optional<Version> there, kv.StoredLive(storage));
   if (!here.has_value()) return absl::OkStatus();
   RETURN_IF_ERROR(CheckReasonHides(move.reason, here->doc.record));

@@ -81,12 +81,8 @@ absl::StatusOr<std::vector<std::uint64_t>> VersionsToDelete(Mount& mount, openba
 // What is left of a version without the key; nullopt if nothing, as it is its current one.
 absl::StatusOr<std::optional<base::SecretBytes>> Without(mek::VersionDoc doc,
                                                          const std::string& kid) {
-  if (doc.record.current_kid() == kid) return std::nullopt;
-  ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
-  if (doc.staged_kid == kid) {
-    doc.staged_kid.reset();
-    doc.staged_time.reset();
-  }
+  ASSIGN_OR_RETURN(const bool is_left, mek::TakeOut(kid, doc));
+  if (!is_left) return std::nullopt;
   ASSIGN_OR_RETURN(base::SecretBytes document, doc.Serialize());
   return document;
 }

@@ -66,25 +66,21 @@ absl::Status Gone() {
 }
 
 // The keys of the record but for destroyed ones.
-std::vector<mek::SetKey> KeysOf(const mek::Record& record, const mek::KeyMarks& marks) {
+std::vector<mek::SetKey> KeysOf(const mek::Record& record, const mek::KidTimes& destroyed) {
   std::vector<mek::SetKey> keys;
   for (const mek::Set set : mek::kSets) {
     for (const mek::Jwk& jwk : record.set(set).keys()) {
-      if (!marks.destroyed.contains(jwk.kid())) keys.push_back({set, jwk.Clone()});
+      if (!destroyed.contains(jwk.kid())) keys.push_back({set, jwk.Clone()});
     }
   }
   return keys;
 }
 
-// Takes the destroyed keys out; false, and nothing is changed, if the current one is.
-absl::StatusOr<bool> TakeOutDestroyed(const mek::KeyMarks& marks, mek::VersionDoc& doc) {
-  if (marks.destroyed.contains(doc.record.current_kid())) return false;
-  for (const auto& [kid, time] : marks.destroyed) {
-    if (!doc.record.HasKid(kid)) continue;
-    ASSIGN_OR_RETURN(doc.record, mek::Retire(doc.record, kid));
-    if (doc.staged_kid != kid) continue;
-    doc.staged_kid.reset();
-    doc.staged_time.reset();
+// Takes the destroyed keys out; false if the current one is among them, which stays.
+absl::StatusOr<bool> TakeOutDestroyed(const mek::KidTimes& destroyed, mek::VersionDoc& doc) {
+  for (const auto& [kid, time] : destroyed) {
+    ASSIGN_OR_RETURN(const bool is_left, mek::TakeOut(kid, doc));
+    if (!is_left) return false;
   }
   return true;
 }
@@ -122,8 +118,8 @@ absl::Status KvStore::ArchiveKeys(openbao::Storage& storage, const mek::VersionD
                                   std::uint64_t number, mek::DropReason reason) {
   ASSIGN_OR_RETURN(const std::optional<Version> newest, NewestCopy(storage));
   const mek::KeyMarks& marks = newest.has_value() ? newest->doc.marks : doc.marks;
-  return ArchiveMissing(archive_, storage, KeysOf(doc.record, marks), doc.created_time, number,
-                        reason);
+  return ArchiveMissing(archive_, storage, KeysOf(doc.record, marks.destroyed), doc.created_time,
+                        number, reason);
 }
 
 absl::Status KvStore::ArchiveTaken(openbao::Storage& storage, std::vector<mek::SetKey> keys,
@@ -151,13 +147,11 @@ absl::Status KvStore::ArchiveLost(openbao::Storage& storage, const Version& exte
 
 absl::Status KvStore::ArchiveRest(openbao::Storage& storage, const Version& left_out,
                                   const std::optional<Version>& newest,
-                                  const mek::KeyMarks& marks) {
-  std::vector<mek::SetKey> rest = KeysOf(left_out.doc.record, marks);
-  std::erase_if(rest, [&](const mek::SetKey& key) {
-    const mek::Jwk* const there =
-        newest.has_value() ? newest->doc.record.set(key.set).Find(key.jwk.kid()) : nullptr;
-    return there != nullptr && there->HasKeyOf(key.jwk);
-  });
+                                  const mek::KidTimes& destroyed) {
+  const mek::Record& record = left_out.doc.record;
+  std::vector<mek::SetKey> rest =
+      newest.has_value() ? KeysToArchive(record, newest->doc) : KeysOf(record, destroyed);
+  std::erase_if(rest, [&](const mek::SetKey& key) { return destroyed.contains(key.jwk.kid()); });
   return ArchiveMissing(archive_, storage, std::move(rest), left_out.doc.created_time,
                         left_out.number, mek::DropReason::kExternal);
 }
@@ -291,7 +285,7 @@ absl::StatusOr<std::optional<Version>> KvStore::Get(openbao::Storage& storage,
   // Of a past version there may be no copy for the very reason that it holds a destroyed key.
   ASSIGN_OR_RETURN(const std::optional<Version> newest, NewestCopy(storage));
   if (newest.has_value() && number < newest->number) {
-    ASSIGN_OR_RETURN(const bool is_left, TakeOutDestroyed(newest->doc.marks, known.doc));
+    ASSIGN_OR_RETURN(const bool is_left, TakeOutDestroyed(newest->doc.marks.destroyed, known.doc));
     if (!is_left) return std::nullopt;
   }
   return known;
@@ -434,12 +428,21 @@ absl::Status KvStore::CatchUp(openbao::Storage& storage) {
   return CatchUpAs(storage, {}, /*is_home=*/true);
 }
 
-absl::Status KvStore::CatchUpForMove(openbao::Storage& storage, const mek::KeyMarks& elsewhere) {
-  return CatchUpAs(storage, elsewhere, /*is_home=*/false);
+absl::Status KvStore::CatchUpForMove(openbao::Storage& storage,
+                                     const mek::KidTimes& destroyed_at_home) {
+  return CatchUpAs(storage, destroyed_at_home, /*is_home=*/false);
 }
 
-absl::Status KvStore::CatchUpAs(openbao::Storage& storage, const mek::KeyMarks& elsewhere,
-                                bool is_home) {
+absl::Status KvStore::ForgetFormer(openbao::Storage& storage, const Version& newest,
+                                   const kvclient::SecretMetadata& metadata, bool is_home) {
+  RETURN_IF_ERROR(ForgetAllBut(storage, newest.number, mek::DropReason::kExternal));
+  if (metadata.versions.empty()) return absl::OkStatus();
+  return ArchiveTaken(storage, KeysOf(newest.doc.record, newest.doc.marks.destroyed),
+                      newest.doc.created_time, metadata.versions.begin()->first,
+                      mek::DropReason::kExternal, is_home);
+}
+
+absl::Status KvStore::CatchUpAs(openbao::Storage& storage, mek::KidTimes destroyed, bool is_home) {
   ASSIGN_OR_RETURN(const std::optional<kvclient::SecretMetadata> metadata, secret_->ReadMetadata());
   ASSIGN_OR_RETURN(std::vector<std::uint64_t> copies, copies_.List(storage));
   if (!metadata.has_value()) {
@@ -448,27 +451,20 @@ absl::Status KvStore::CatchUpAs(openbao::Storage& storage, const mek::KeyMarks& 
   }
   const std::uint64_t current = metadata->current_version;
   std::optional<Version> newest;
-  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> created, storage.Get(kCreated));
-  const bool is_known = created.has_value() && created->view() == metadata->created_time;
-  const bool begun_anew = created.has_value() && !is_known && !copies.empty();
   if (!copies.empty()) {
     ASSIGN_OR_RETURN(newest, copies_.Get(storage, copies.back()));
-    if (begun_anew) {
-      // The newest goes last: the marks in it stay known until the new versions have them.
-      RETURN_IF_ERROR(ForgetAllBut(storage, copies.back(), mek::DropReason::kExternal));
-      if (newest.has_value() && !metadata->versions.empty()) {
-        RETURN_IF_ERROR(ArchiveTaken(storage, KeysOf(newest->doc.record, newest->doc.marks),
-                                     newest->doc.created_time, metadata->versions.begin()->first,
-                                     mek::DropReason::kExternal, is_home));
-      }
-      copies.clear();
-    } else if (copies.back() > current) {
-      return Lagging(current, copies.back());
-    }
   }
-  mek::KeyMarks marks = elsewhere;
+  ASSIGN_OR_RETURN(const std::optional<base::SecretBytes> created, storage.Get(kCreated));
+  const bool is_known = created.has_value() && created->view() == metadata->created_time;
+  const bool begun_anew = created.has_value() && !is_known && newest.has_value();
+  if (begun_anew) {
+    RETURN_IF_ERROR(ForgetFormer(storage, *newest, *metadata, is_home));
+    copies.clear();
+  } else if (newest.has_value() && newest->number > current) {
+    return Lagging(current, newest->number);
+  }
   if (newest.has_value()) {
-    marks.destroyed.insert(newest->doc.marks.destroyed.begin(), newest->doc.marks.destroyed.end());
+    destroyed.insert(newest->doc.marks.destroyed.begin(), newest->doc.marks.destroyed.end());
   }
   std::set<std::uint64_t> left_out;
   bool stores_any = false;
@@ -493,17 +489,17 @@ absl::Status KvStore::CatchUpAs(openbao::Storage& storage, const mek::KeyMarks& 
     // The secret may have a destroyed key for long, which is no reason to have it here again. The
     // live version is kept as it is, for a person to see.
     if (number != current) {
-      ASSIGN_OR_RETURN(const bool is_left, TakeOutDestroyed(marks, known->doc));
+      ASSIGN_OR_RETURN(const bool is_left, TakeOutDestroyed(destroyed, known->doc));
       if (!is_left) {
         // Its other keys may be in no other version.
-        RETURN_IF_ERROR(ArchiveRest(storage, *known, newest, marks));
+        RETURN_IF_ERROR(ArchiveRest(storage, *known, newest, destroyed));
         left_out.insert(number);
         continue;
       }
     }
     if (begun_anew) {
       // What was said of keys stays said; the numbers of versions mean others now.
-      if (newest.has_value()) known->doc.marks = newest->doc.marks;
+      known->doc.marks = newest->doc.marks;
       known->doc.requests.clear();
       known->doc.deleted_versions.clear();
     }
@@ -515,9 +511,7 @@ absl::Status KvStore::CatchUpAs(openbao::Storage& storage, const mek::KeyMarks& 
   }
   // Until the new secret holds a record, ours is the only one, and its marks are in no other.
   if (begun_anew && !stores_any) return absl::OkStatus();
-  if (begun_anew && newest.has_value() && !replaces_newest) {
-    RETURN_IF_ERROR(copies_.Prune(storage, newest->number));
-  }
+  if (begun_anew && !replaces_newest) RETURN_IF_ERROR(copies_.Prune(storage, newest->number));
   if (!left_out.empty()) RETURN_IF_ERROR(NoteDeleted(storage, std::move(left_out)));
   if (!is_known) {
     RETURN_IF_ERROR(storage.Put(kCreated, base::SecretBytes(metadata->created_time)));

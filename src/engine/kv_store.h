@@ -58,7 +58,7 @@ class KvStore final : public RecordStore {
   absl::Status CatchUp(openbao::Storage& storage) override;
   // The same for a move into the secret. The other home has had the record since our copies were
   // made: it knows keys as destroyed, and the reasons for which keys are archived stay.
-  absl::Status CatchUpForMove(openbao::Storage& storage, const mek::KeyMarks& elsewhere);
+  absl::Status CatchUpForMove(openbao::Storage& storage, const mek::KidTimes& destroyed_at_home);
   void Invalidate() override {}
 
   // Our newest document, whatever the secret holds now.
@@ -100,8 +100,12 @@ class KvStore final : public RecordStore {
   absl::Status ArchiveLost(openbao::Storage& storage, const Version& external, bool is_home);
   // Those of a version of which no copy is kept that our newest one lacks, but for destroyed ones.
   absl::Status ArchiveRest(openbao::Storage& storage, const Version& left_out,
-                           const std::optional<Version>& newest, const mek::KeyMarks& marks);
-  absl::Status CatchUpAs(openbao::Storage& storage, const mek::KeyMarks& elsewhere, bool is_home);
+                           const std::optional<Version>& newest, const mek::KidTimes& destroyed);
+  absl::Status CatchUpAs(openbao::Storage& storage, mek::KidTimes destroyed, bool is_home);
+  // What is known of the secret that was there before another was made under its name. `newest`
+  // stays until the new versions have the marks in it.
+  absl::Status ForgetFormer(openbao::Storage& storage, const Version& newest,
+                            const kvclient::SecretMetadata& metadata, bool is_home);
   // Of which no copy is kept, for our newest one to say so.
   absl::Status NoteDeleted(openbao::Storage& storage, std::set<std::uint64_t> numbers);
   // Archives the keys of every copy and intent, and deletes them but for the copy `kept`.

@@ -23,14 +23,16 @@ inline constexpr KeyState kKeyStates[] = {KeyState::kStaged,      KeyState::kCur
 // "staged", "current", …
 std::string_view KeyStateName(KeyState state);
 
+using KidTimes = std::map<std::string, absl::Time, std::less<>>;
+
 // What is known of keys beside where they are, by kid, and since when.
 struct KeyMarks {
   // What an operator has said. Both are final, and stay with the record.
-  std::map<std::string, absl::Time, std::less<>> compromised = {};
-  std::map<std::string, absl::Time, std::less<>> destroyed = {};
+  KidTimes compromised = {};
+  KidTimes destroyed = {};
   // Keys of the record that came into both sets in another way than by being made: restored,
   // imported, put. Readers have them only since then.
-  std::map<std::string, absl::Time, std::less<>> added = {};
+  KidTimes added = {};
 };
 
 // Where a kid stands; nullopt for one that is neither in the record, marked, nor `archived`.

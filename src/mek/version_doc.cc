@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "mek/document.h"
 #include "mek/kid.h"
+#include "mek/rotation.h"
 
 namespace mek {
 namespace {
@@ -47,7 +48,6 @@ constexpr std::array kOptionalNumbers{
     OptionalNumber{"rotated_version", &VersionDoc::rotated_version},
     OptionalNumber{"rolled_back_to", &VersionDoc::rolled_back_to}};
 
-using KidTimes = std::map<std::string, absl::Time, std::less<>>;
 struct MarkList {
   std::string_view name;
   KidTimes KeyMarks::*member;
@@ -222,6 +222,17 @@ absl::StatusOr<base::SecretBytes> VersionDoc::Serialize() const {
   body[kAnswered] = base::JsonText(requests.text());
   ASSIGN_OR_RETURN(const base::SecretBytes fields, record.ToText());
   return WriteDocument(kVersionSchema, body, RawPart{"record", fields.view()});
+}
+
+absl::StatusOr<bool> TakeOut(const std::string& kid, VersionDoc& doc) {
+  if (doc.record.current_kid() == kid) return false;
+  if (!doc.record.HasKid(kid)) return true;
+  ASSIGN_OR_RETURN(doc.record, Retire(doc.record, kid));
+  if (doc.staged_kid == kid) {
+    doc.staged_kid.reset();
+    doc.staged_time.reset();
+  }
+  return true;
 }
 
 }  // namespace mek

@@ -62,6 +62,10 @@ struct VersionDoc {
   absl::StatusOr<base::SecretBytes> Serialize() const;
 };
 
+// The document without that key, and with nothing staged if it was that. False, and nothing is
+// changed, if the key is current.
+absl::StatusOr<bool> TakeOut(const std::string& kid, VersionDoc& doc);
+
 }  // namespace mek
 
 #endif  // MEK_VERSION_DOC_H_
