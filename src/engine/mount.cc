@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/operations.h"
 #include "mek/document.h"
 #include "mek/incoming.h"
 #include "mek/rotation.h"
@@ -249,12 +250,8 @@ absl::StatusOr<VersionPtr> Mount::EarlierAnswer(const openbao::Request& request,
 absl::Status Mount::CheckAddedKeys(openbao::Storage& storage, const Change& change,
                                    const Version* live) {
   const mek::Record& record = change.record;
-  if (live != nullptr && live->doc.record.current_kid() != record.current_kid() &&
-      live->doc.marks.compromised.contains(record.current_kid())) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("kid ", record.current_kid(),
-                     " is compromised and can't become current: rotate instead. Nothing was "
-                     "changed"));
+  if (live != nullptr && live->doc.record.current_kid() != record.current_kid()) {
+    RETURN_IF_ERROR(CheckNotCompromised(live->doc, record.current_kid()));
   }
   std::set<std::string> added;
   if (live != nullptr) {

@@ -156,6 +156,15 @@ std::string HowToLeaveKey(const std::optional<std::string>& staged_kid) {
                                 : "write rotate activation=immediate";
 }
 
+absl::Status CheckNotCompromised(const mek::VersionDoc& live, const std::string& kid) {
+  if (!live.marks.compromised.contains(kid)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      Cat("kid ", kid, " is compromised, and can't become or stay current this way: ",
+          kid == live.record.current_kid() ? HowToLeaveKey(live.staged_kid)
+                                           : "choose a record with another current key, or rotate",
+          ". Nothing was changed"));
+}
+
 absl::Time AvailableSince(const mek::VersionDoc& doc) {
   if (doc.available_time.has_value()) return *doc.available_time;
   return mek::UuidV1Time(doc.record.current_kid())

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "engine/union.h"
@@ -18,19 +17,6 @@ using openbao::FieldData;
 using openbao::FieldType;
 using openbao::Request;
 using openbao::Response;
-
-// Not even where that key is current as it is: the rollback would give up the staged key, which is
-// the way out, and mend nothing.
-absl::Status CheckNotCompromised(const Version& target, const mek::VersionDoc& live) {
-  const std::string& kid = target.doc.record.current_kid();
-  if (!live.marks.compromised.contains(kid)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("kid ", kid, ", current in version ", target.number,
-                   ", is compromised, and no rollback leads to it: ",
-                   kid == live.record.current_kid() ? HowToLeaveKey(live.staged_kid)
-                                                    : "choose another version, or rotate",
-                   ". Nothing was changed"));
-}
 
 Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
   const std::uint64_t number = *data.Unsigned("version");
@@ -48,7 +34,6 @@ Answer Rollback(Mount& mount, const Request& request, const FieldData& data) {
             if (live == nullptr) {
               return absl::AbortedError("the record came up just now; try again");
             }
-            RETURN_IF_ERROR(CheckNotCompromised(target, live->doc));
             ASSIGN_OR_RETURN(
                 Change change,
                 WithNewerKeys(mount, *request.storage, std::move(target.doc.record), *live, drop));

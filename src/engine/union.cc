@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "engine/operations.h"
 #include "mek/rotation.h"
 
 namespace engine {
@@ -98,6 +99,7 @@ openbao::Field NewerKeysField() {
 
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop) {
+  RETURN_IF_ERROR(CheckNotCompromised(live.doc, target.current_kid()));
   if (!drop) {
     ASSIGN_OR_RETURN(const StayingOut out, FindStayingOut(mount, storage, target, live.doc));
     ASSIGN_OR_RETURN(mek::Record record, mek::RollbackKeeping(target, live.doc.record, out.keys));

@@ -18,7 +18,8 @@ std::string DropWarning(const std::vector<mek::SetKey>& dropped, const Version& 
 
 // `target` in the place of `live`: with the keys of `live` that it lacks at the end of each set, or
 // for `drop` as it is, with a DropWarning. Keys that were retired or compromised stay out, with a
-// warning. The operation is left to the caller.
+// warning. FAILED_PRECONDITION if the target's current key is compromised. The operation is left to
+// the caller.
 absl::StatusOr<Change> WithNewerKeys(Mount& mount, openbao::Storage& storage, mek::Record target,
                                      const Version& live, bool drop);
 

@@ -187,10 +187,11 @@ TEST_F(Keys, ACompromisedKeyStaysReadableAndNeverBecomesCurrentAgain) {
   ASSERT_THAT(Act(kids_[1], "compromised", Json{{"reason", "found in a log"}}), IsOk());
   EXPECT_EQ(State(kids_[1]), "compromised");
   EXPECT_TRUE(InRecord(kids_[1]));
-  EXPECT_THAT(mount_.Write("rollback", Json{{"version", 2}}),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       AllOf(HasSubstr("compromised"), HasSubstr("choose another version"),
-                             HasSubstr("Nothing was changed"))));
+  EXPECT_THAT(
+      mount_.Write("rollback", Json{{"version", 2}}),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               AllOf(HasSubstr("compromised"), HasSubstr("with another current key, or rotate"),
+                     HasSubstr("Nothing was changed"))));
   for (const char* action : {"retire", "restore", "compromised"}) {
     EXPECT_THAT(Act(kids_[1], action),
                 StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::_))
@@ -256,6 +257,43 @@ TEST_F(Keys, NoRollbackStaysWithACompromisedCurrentKey) {
   EXPECT_EQ(mount_.storage().content(), content);
   // To a version with another current key there is a way back.
   EXPECT_THAT(mount_.Write("rollback", Json{{"version", 2}}), IsOk());
+}
+
+// The same by the other way.
+TEST_F(Keys, NoForcedImportStaysWithACompromisedCurrentKey) {
+  Json import = mount_.Record();
+  import["force"] = true;
+  const std::string staged =
+      Text(mount_.Write("rotate", Json{{"activation", "staged"}})->at("staged_kid"));
+  ASSERT_THAT(Act(kids_[2], "compromised"), IsOk());
+  const auto content = mount_.storage().content();
+  for (const char* newer_keys : {"keep", "drop"}) {
+    import["newer_keys"] = newer_keys;
+    EXPECT_THAT(
+        mount_.Write("import", import),
+        StatusIs(
+            absl::StatusCode::kFailedPrecondition,
+            AllOf(HasSubstr(kids_[2]), HasSubstr("compromised"),
+                  HasSubstr(Cat("write activate force=true, which makes the staged kid ", staged)),
+                  HasSubstr("Nothing was changed"))));
+  }
+  EXPECT_EQ(mount_.storage().content(), content);
+  // A put gives no staged key up, so it may leave the current one as it is, but not make it
+  // current.
+  constexpr char kData[] = "data/encryption/keys/stored_data";
+  Json put = mount_.Record();
+  put["x"] = "1";
+  ASSERT_THAT(mount_.Write(kData, Json{{"data", put}}), IsOk());
+  EXPECT_EQ(Text(mount_.Read("status")->at("staged_kid")), staged);
+  ASSERT_THAT(mount_.Write("activate", Json{{"force", true}}), IsOk());
+  for (const auto& [path, fields] :
+       {std::pair("import", import), std::pair(kData, Json{{"data", put}})}) {
+    EXPECT_THAT(mount_.Write(path, fields),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         AllOf(HasSubstr(kids_[2]), HasSubstr("compromised"),
+                               HasSubstr("with another current key, or rotate"),
+                               HasSubstr("Nothing was changed"))));
+  }
 }
 
 TEST_F(Keys, ACompromisedStagedKeyIsNoLongerStaged) {
