@@ -45,10 +45,10 @@ absl::Status StagedAlready(const mek::VersionDoc& doc) {
     text += Cat("The current key is compromised: ", HowToLeaveKey(doc.staged_kid));
   } else {
     text +=
-        "Status says what for; or go back to the version before the staging with rollback, if list "
-        "versions has it (a move of the record's home may leave none). With force=true it becomes "
-        "a "
-        "retained key, and the new one takes its turn";
+        "Status says what for. If it is not wanted, go back to the version before the staging with "
+        "rollback, if list versions has it (a move of the record's home may leave none), or write "
+        "rotate activation=staged force=true: it becomes a retained key, and a new one is staged. "
+        "(With activation=immediate the new one is current at once)";
   }
   return absl::FailedPreconditionError(text + ". Nothing was changed");
 }

@@ -1335,9 +1335,12 @@ TEST_F(KvHome, AStagedKeyThatCameWithAMoveCanBeGivenUpByForce) {
   EXPECT_THAT(Versions(), ElementsAre("1"));
   EXPECT_THAT(Rotate(), StatusIs(absl::StatusCode::kFailedPrecondition,
                                  AllOf(HasSubstr("a move of the record's home may leave none"),
-                                       HasSubstr("force=true"))));
-  ASSERT_THAT(Rotate(Json{{"force", true}}), IsOk());
-  EXPECT_EQ(Text(*mount_.Read("status"), "staged_kid"), "");
+                                       HasSubstr("rotate activation=staged force=true"))));
+  const std::string current = Text(*mount_.Read("status"), "current_kid");
+  const std::string given_up = Text(*mount_.Read("status"), "staged_kid");
+  ASSERT_THAT(Rotate(Json{{"activation", "staged"}, {"force", true}}), IsOk());
+  EXPECT_EQ(Text(*mount_.Read("status"), "current_kid"), current);
+  EXPECT_NE(Text(*mount_.Read("status"), "staged_kid"), given_up);
 }
 
 // As it is after bao kv metadata put, which sets cas_required before anything is there.

@@ -96,7 +96,8 @@ TEST_F(Staged, NothingRotatesOverAStagedKeyButByForce) {
   for (const char* activation : {"staged", "immediate"}) {
     EXPECT_THAT(mount_.Write("rotate", Json{{"activation", activation}}),
                 StatusIs(absl::StatusCode::kFailedPrecondition,
-                         AllOf(HasSubstr(staged), HasSubstr("force=true"))));
+                         AllOf(HasSubstr(staged), HasSubstr("rotate activation=staged force=true"),
+                               HasSubstr("Nothing was changed"))));
   }
   EXPECT_EQ(mount_.LiveVersion(), 2u);
   const Json forced = *mount_.Write("rotate", Json{{"activation", "staged"}, {"force", true}});
