@@ -67,7 +67,7 @@ struct Change {
   std::optional<mek::KeyMarks> marks = std::nullopt;
   // Why keys leave the record with it.
   mek::DropReason drop_reason = mek::DropReason::kDropped;
-  // Keys that are another than the live one, and are meant to be (a repair's).
+  // Keys that are another than the live or the archived one, and are meant to be (a repair's).
   std::set<mek::KeyRef> replaced = {};
   // Versions that go because they hold a destroyed key.
   std::vector<std::uint64_t> deletes_versions = {};

@@ -118,8 +118,8 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
     std::vector<std::string> left;
     for (const mek::KeyRef& ref : repaired.left) {
       left.push_back(Cat("kid ", ref.kid, " of ", mek::SetName(ref.set),
-                         " is another key than the one that another hand took away, and stays: ",
-                         HowToPutBack(ref)));
+                         " is another key than the one ", came_from,
+                         ", and stays: ", HowToPutBack(ref)));
     }
     if (added.empty() && replaced.empty() && !left.empty()) {
       return absl::FailedPreconditionError(Cat(absl::StrJoin(left, ". "), ". Nothing was changed"));
@@ -135,6 +135,8 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
     Change change{.record = std::move(repaired.record), .operation = "repair"};
     change.incoming = given.has_value();
     change.replaced = replaced;
+    // What is archived under their kids is meant to differ too.
+    change.replaced.insert(repaired.left.begin(), repaired.left.end());
     change.warnings = std::move(left);
     for (const mek::KeyRef& ref : replaced) {
       change.warnings.push_back(Cat(

@@ -22,6 +22,10 @@ absl::Status OtherKey(Set set, std::string_view kid) {
           "are never merged or replaced: find out which of the two is in use"));
 }
 
+absl::Status NothingChanged(const absl::Status& conflict) {
+  return Conflict(Cat(conflict.message(), ". Nothing was changed"));
+}
+
 absl::Status RandomFault(std::string_view what) {
   return absl::InternalError(
       Cat("the random source ", what,
@@ -147,7 +151,7 @@ absl::StatusOr<Record> Restore(const Record& record, const std::vector<SetKey>& 
     if (there == nullptr) {
       sets[key.set].Append(key.jwk.Clone());
     } else if (!there->HasKeyOf(key.jwk)) {
-      return OtherKey(key.set, key.jwk.kid());
+      return NothingChanged(OtherKey(key.set, key.jwk.kid()));
     }
   }
   return With(record, std::move(sets), record.current_kid());
@@ -165,9 +169,10 @@ absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>&
     const Jwk* const there = sets[key.set].Find(kid);
     if (there != nullptr && there->HasKeyOf(key.jwk)) continue;
     if (added.contains(ref) || replaced.contains(ref)) {
-      return Conflict(Cat("two different keys were known as kid ", ShownKid(kid), " of ",
-                          SetName(key.set),
-                          ", and a record can hold one: say with version=N which it is to be"));
+      return Conflict(
+          Cat("two different keys were known as kid ", ShownKid(kid), " of ", SetName(key.set),
+              ", and a record can hold one: say with version=N which it is to be. Nothing was "
+              "changed"));
     }
     if (there == nullptr) {
       sets[key.set].Append(key.jwk.Clone());
@@ -175,7 +180,6 @@ absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>&
       continue;
     }
     if (key.set == Set::kKeys || !(chosen || IsCopyOfKeys(record, ref))) {
-      if (chosen) return OtherKey(key.set, kid);
       left.insert(ref);
       continue;
     }
@@ -195,7 +199,9 @@ bool IsCopyOfKeys(const Record& record, const KeyRef& ref) {
 
 absl::StatusOr<Record> RollbackKeeping(const Record& target, const Record& live,
                                        const std::set<KeyRef>& stays_out) {
-  RETURN_IF_ERROR(CheckNoConflict(target, live));
+  if (absl::Status conflict = CheckNoConflict(target, live); !conflict.ok()) {
+    return NothingChanged(conflict);
+  }
   Sets sets = CloneSets(target);
   for (const Set set : kSets) {
     if (stays_out.contains(KeyRef{set, target.current_kid()})) {
@@ -250,7 +256,7 @@ absl::Status CheckNoConflict(const Record& candidate, const Record& known) {
 absl::Status CheckNoConflict(const Record& candidate, const SetKey& known) {
   const Jwk* there = candidate.set(known.set).Find(known.jwk.kid());
   if (there != nullptr && !there->HasKeyOf(known.jwk)) {
-    return OtherKey(known.set, known.jwk.kid());
+    return NothingChanged(OtherKey(known.set, known.jwk.kid()));
   }
   return absl::OkStatus();
 }

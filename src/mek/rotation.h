@@ -81,8 +81,7 @@ struct Repaired {
 // `lost` back in `record`. In private_jwks a lost key takes the place of another under its kid if
 // that is the one of `keys`, as the runbook leaves it (so none is lost by this), or if the lost one
 // was `chosen` by a person. Any other key stays in its place, and keeps no other out.
-// FAILED_PRECONDITION if one stays in the place of a chosen one, or if two different keys of `lost`
-// have one place.
+// FAILED_PRECONDITION if two different keys of `lost` have one place.
 absl::StatusOr<Repaired> Repair(const Record& record, const std::vector<SetKey>& lost, bool chosen);
 // Whether the key there is the one that `keys` has under its kid, which stands in private_jwks.
 bool IsCopyOfKeys(const Record& record, const KeyRef& ref);

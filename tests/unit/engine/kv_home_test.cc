@@ -906,12 +906,12 @@ TEST_F(KvHome, WhatTheRunbookOverwroteIsNamedKeptAndRepaired) {
 }
 
 // The record with another key under that kid of that set.
-Json WithOtherKey(const Json& fields, mek::Set set, const std::string& kid) {
+Json WithOtherKey(const Json& fields, mek::Set set, const std::string& kid, char byte = 'x') {
   const mek::Record record = *mek::Record::Parse(fields);
   mek::KeySet keys = record.set(mek::Set::kKeys).Clone();
   mek::KeySet private_jwks = record.set(mek::Set::kPrivateJwks).Clone();
   (set == mek::Set::kKeys ? keys : private_jwks)
-      .Replace(mek::Jwk::Make(kid, base::SecretBytes(std::string(mek::kKeySize, 'x'))));
+      .Replace(mek::Jwk::Make(kid, base::SecretBytes(std::string(mek::kKeySize, byte))));
   return record.With(std::move(keys), std::move(private_jwks), record.current_kid())->ToJson();
 }
 
@@ -959,6 +959,66 @@ TEST_F(KvHome, AKeyThatCannotBePutBackKeepsNoOtherOut) {
     }
     EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
   }
+}
+
+TEST_F(KvHome, AChosenRecordBringsBackWhatItCanBesideAKeyOfKeysThatStays) {
+  for (const bool from_backup : {false, true}) {
+    SCOPED_TRACE(from_backup);
+    FakeKvServer server;
+    server.Put(TestMount::RecordOf("good_bootstrapped"));
+    TestMount mount;
+    ASSERT_THAT(mount.Write("config/home", HomeAt(server)), IsOk());
+    for (int i = 0; i < 2; ++i) ASSERT_THAT(mount.Write("rotate"), IsOk());
+    const std::string lost = CurrentKid(server.data(1));
+    const std::string other = CurrentKid(server.data(2));
+    const Json good = server.data(3);
+    const Json without = mek::Retire(*mek::Record::Parse(good), lost)->ToJson();
+    server.Put(WithOtherKey(WithOtherKey(without, mek::Set::kKeys, other, 'x'),
+                            mek::Set::kPrivateJwks, other, 'y'));
+    Json source = Json{{"version", 3}};
+    if (from_backup) {
+      source = Json::object();
+      source["backup"] = Json{{"data", Json{{"data", good}}}};
+    }
+    const auto repaired = mount.Call(Operation::kUpdate, "repair", source);
+    ASSERT_THAT(repaired, IsOk());
+    EXPECT_EQ((*repaired)->data.at("added"),
+              (Json{base::JsonText(base::Cat("keys ", lost)),
+                    base::JsonText(base::Cat("private_jwks ", lost))}));
+    EXPECT_EQ((*repaired)->data.at("replaced"),
+              Json::array({base::JsonText(base::Cat("private_jwks ", other))}));
+    EXPECT_THAT((*repaired)->warnings,
+                ::testing::Contains(AllOf(
+                    HasSubstr(base::Cat("kid ", other, " of keys ")),
+                    HasSubstr(from_backup ? "the one of the backup" : "the one of version 3"))));
+    EXPECT_EQ(PayloadKey(server.data(server.current()), other), PayloadKey(good, other));
+    const std::uint64_t version = server.current();
+    EXPECT_THAT(mount.Write("repair", source),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         AllOf(HasSubstr(base::Cat("kid ", other, " of keys ")),
+                               HasSubstr("Nothing was changed"))));
+    EXPECT_EQ(server.current(), version);
+  }
+}
+
+// Of one kid, where the archive has both.
+TEST_F(KvHome, AKeyOfKeysThatStaysKeepsNotThePayloadKeyOfItsKidOut) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const Json good = Newest();
+  const std::string kid = CurrentKid(server_.data(1));
+  const mek::Record damaged = *mek::Record::Parse(WithOtherKey(good, mek::Set::kKeys, kid));
+  mek::KeySet private_jwks = damaged.set(mek::Set::kPrivateJwks).Clone();
+  private_jwks.Remove(kid);
+  server_.Put(damaged
+                  .With(damaged.set(mek::Set::kKeys).Clone(), std::move(private_jwks),
+                        damaged.current_kid())
+                  ->ToJson());
+  const auto repaired = mount_.Call(Operation::kUpdate, "repair");
+  ASSERT_THAT(repaired, IsOk());
+  EXPECT_EQ((*repaired)->data.at("added"),
+            Json::array({base::JsonText(base::Cat("private_jwks ", kid))}));
+  EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
 }
 
 TEST_F(KvHome, AnOverwrittenKeyIsRepairedFromTheRunbooksBackupInTheMountToo) {
