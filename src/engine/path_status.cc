@@ -119,6 +119,7 @@ void AddFailure(const Failure& failure, Response& response) {
 absl::StatusOr<std::vector<std::string>> Harm(Mount& mount, openbao::Storage& storage,
                                               const mek::VersionDoc& doc) {
   std::vector<std::string> harm;
+  std::vector<std::string> left;
   bool named_repair = false;
   if (auto back = DestroyedIsBack(doc); back.has_value()) harm.push_back(*std::move(back));
   ASSIGN_OR_RETURN(const ArchiveStore::Kids kids, mount.archive().List(storage));
@@ -130,11 +131,12 @@ absl::StatusOr<std::vector<std::string>> Harm(Mount& mount, openbao::Storage& st
     for (const mek::ArchivedKey& key : (*entry)->keys()) {
       auto taken = TakenFromReaders(key, doc);
       if (!taken.has_value()) continue;
-      // One repair brings back all that it brings back at all.
+      // One repair brings back all that it brings back at all, and comes first.
       if (taken->repair_brings && std::exchange(named_repair, true)) continue;
-      harm.push_back(std::move(taken->text));
+      (taken->repair_brings ? harm : left).push_back(std::move(taken->text));
     }
   }
+  for (std::string& text : left) harm.push_back(std::move(text));
   return harm;
 }
 

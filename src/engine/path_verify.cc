@@ -143,14 +143,18 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage,
                                  " in the archive can be read, and used"));
 }
 
-// No other hand has taken a key from the readers.
+// No other hand has taken a key from the readers. What repair brings back is named first.
 Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.nothing_taken_out";
+  std::optional<Taken> first;
   for (const mek::ArchivedKey& key : archived) {
-    if (std::optional<Taken> taken = TakenFromReaders(key, live); taken.has_value()) {
-      return {kCheck, Finding::Level::kFail, std::move(taken->text)};
+    std::optional<Taken> taken = TakenFromReaders(key, live);
+    if (!taken.has_value()) continue;
+    if (!first.has_value() || (taken->repair_brings && !first->repair_brings)) {
+      first = std::move(taken);
     }
   }
+  if (first.has_value()) return {kCheck, Finding::Level::kFail, std::move(first->text)};
   return Ok(kCheck, "no other hand has taken a key out of the record");
 }
 

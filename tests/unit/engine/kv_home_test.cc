@@ -2,6 +2,7 @@
 // network, our storage or another hand can come in between.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <thread>
@@ -959,6 +960,24 @@ TEST_F(KvHome, AKeyThatCannotBePutBackKeepsNoOtherOut) {
     }
     EXPECT_EQ(mount.Read("verify")->at("result"), "ok");
   }
+}
+
+// Whatever the order of their kids.
+TEST_F(KvHome, WhatRepairBringsBackIsNamedBeforeWhatItLeaves) {
+  ASSERT_THAT(SetHome(), IsOk());
+  for (int i = 0; i < 2; ++i) ASSERT_THAT(Rotate(), IsOk());
+  const auto [left, lost] = std::minmax({CurrentKid(server_.data(1)), CurrentKid(server_.data(2))});
+  const Json without = mek::Retire(*mek::Record::Parse(Newest()), lost)->ToJson();
+  server_.Put(WithOtherKey(without, mek::Set::kKeys, left));
+  ASSERT_THAT(mount_.Tick(), IsOk());
+  const auto named_first = [&](const std::string& kid, const char* what_to_do) {
+    const auto is_named = AllOf(HasSubstr(base::Cat("kid ", kid, " ")), HasSubstr(what_to_do));
+    EXPECT_THAT(Text(*mount_.Read("status"), "next_step"), is_named);
+    EXPECT_THAT(Text(*mount_.Read("verify"), "rotation.nothing_taken_out"), is_named);
+  };
+  named_first(lost, "write repair brings it back");
+  ASSERT_THAT(mount_.Write("repair"), IsOk());
+  named_first(left, "never replaced");
 }
 
 TEST_F(KvHome, AChosenRecordBringsBackWhatItCanBesideAKeyOfKeysThatStays) {
