@@ -84,10 +84,14 @@ absl::StatusOr<KnownKey> CheckedKey(Mount& mount, openbao::Storage& storage, con
   return known;
 }
 
-std::string HowToPutBack(const mek::KeyRef& ref) {
+std::string HowToPutBack(const mek::KeyRef& ref, bool in_kv) {
   if (ref.set == mek::Set::kKeys) {
-    return "a key of keys is never replaced here: if the one in its place is wrong, write the "
-           "right one into the KV secret with bao kv put";
+    return base::Cat(
+        "a key of keys is never replaced here: if the one in its place is wrong, ",
+        in_kv ? std::string("write the right one into the KV secret with bao kv put")
+              : base::Cat("write keys/", ref.kid, "/retire, then repair, then keys/", ref.kid,
+                          "/restore (rotate before that, if it is current); readers lack the kid "
+                          "meanwhile"));
   }
   return base::Cat(
       "the one in its place is nowhere else: if it is wrong, write repair version=N, N "
@@ -95,7 +99,8 @@ std::string HowToPutBack(const mek::KeyRef& ref) {
       ref.kid, " lists those that hold the kid), or repair backup=@FILE");
 }
 
-std::optional<Taken> TakenFromReaders(const mek::ArchivedKey& key, const mek::VersionDoc& live) {
+std::optional<Taken> TakenFromReaders(const mek::ArchivedKey& key, const mek::VersionDoc& live,
+                                      bool in_kv) {
   const mek::KeyRef ref{key.key.set, key.key.jwk.kid()};
   const mek::Jwk* const there = live.record.set(ref.set).Find(ref.kid);
   if (key.reason != mek::DropReason::kExternal || live.marks.destroyed.contains(ref.kid)) {
@@ -112,7 +117,7 @@ std::optional<Taken> TakenFromReaders(const mek::ArchivedKey& key, const mek::Ve
                 key.dropped_by_version, is_copy ? ", as the runbook does" : "",
                 ": what was sealed with it can't be opened. It is in the archive, and ",
                 repair_brings ? "write repair brings it back (dry_run=true shows what that does)"
-                              : HowToPutBack(ref)),
+                              : HowToPutBack(ref, in_kv)),
       repair_brings};
 }
 

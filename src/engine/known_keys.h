@@ -40,9 +40,10 @@ struct Taken {
   bool repair_brings = true;  // else a person has to say which key is right
 };
 // nullopt where nothing is amiss.
-std::optional<Taken> TakenFromReaders(const mek::ArchivedKey& key, const mek::VersionDoc& live);
-// Why repair leaves another key in that place, and what to do.
-std::string HowToPutBack(const mek::KeyRef& ref);
+std::optional<Taken> TakenFromReaders(const mek::ArchivedKey& key, const mek::VersionDoc& live,
+                                      bool in_kv);
+// Why repair leaves another key in that place, and what to do in the record's home.
+std::string HowToPutBack(const mek::KeyRef& ref, bool in_kv);
 // For people, with what to do; nullopt where nothing is amiss.
 // Whether another hand put a destroyed key into the record again.
 std::optional<std::string> DestroyedIsBack(const mek::VersionDoc& live);

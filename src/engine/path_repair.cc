@@ -88,6 +88,7 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
   const std::string came_from = given.has_value()    ? "of the backup"
                                 : number.has_value() ? Cat("of version ", *number)
                                                      : "that was overwritten";
+  ASSIGN_OR_RETURN(const auto home, mount.records().Current(storage));
   std::set<mek::KeyRef> added;
   std::set<mek::KeyRef> replaced;
   const auto compute = [&](const Version* live) -> absl::StatusOr<Change> {
@@ -119,7 +120,7 @@ Answer Repair(Mount& mount, const Request& request, const FieldData& data) {
     for (const mek::KeyRef& ref : repaired.left) {
       left.push_back(Cat("kid ", ref.kid, " of ", mek::SetName(ref.set),
                          " is another key than the one ", came_from,
-                         ", and stays: ", HowToPutBack(ref)));
+                         ", and stays: ", HowToPutBack(ref, home->settings.in_kv)));
     }
     if (added.empty() && replaced.empty() && !left.empty()) {
       return absl::FailedPreconditionError(Cat(absl::StrJoin(left, ". "), ". Nothing was changed"));

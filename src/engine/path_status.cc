@@ -115,7 +115,7 @@ void AddFailure(const Failure& failure, Response& response) {
   response.warnings.push_back(FailureText(failure));
 }
 
-// What another hand did in the record's home that readers suffer from.
+// What another hand did in the KV secret, where the record lives, that readers suffer from.
 absl::StatusOr<std::vector<std::string>> Harm(Mount& mount, openbao::Storage& storage,
                                               const mek::VersionDoc& doc) {
   std::vector<std::string> harm;
@@ -129,7 +129,7 @@ absl::StatusOr<std::vector<std::string>> Harm(Mount& mount, openbao::Storage& st
     RETURN_IF_ERROR(entry.status());
     if (!entry->has_value()) continue;
     for (const mek::ArchivedKey& key : (*entry)->keys()) {
-      auto taken = TakenFromReaders(key, doc);
+      auto taken = TakenFromReaders(key, doc, /*in_kv=*/true);
       if (!taken.has_value()) continue;
       // One repair brings back all that it brings back at all, and comes first.
       if (taken->repair_brings && std::exchange(named_repair, true)) continue;

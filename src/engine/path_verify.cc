@@ -144,11 +144,14 @@ Finding CheckArchive(Mount& mount, openbao::Storage& storage,
 }
 
 // No other hand has taken a key from the readers. What repair brings back is named first.
-Finding CheckExternal(const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
+Finding CheckExternal(Mount& mount, openbao::Storage& storage,
+                      const std::vector<mek::ArchivedKey>& archived, const mek::VersionDoc& live) {
   constexpr char kCheck[] = "rotation.nothing_taken_out";
+  const auto home = mount.records().Current(storage);
+  if (!home.ok()) return Fail(kCheck, home.status());
   std::optional<Taken> first;
   for (const mek::ArchivedKey& key : archived) {
-    std::optional<Taken> taken = TakenFromReaders(key, live);
+    std::optional<Taken> taken = TakenFromReaders(key, live, (*home)->settings.in_kv);
     if (!taken.has_value()) continue;
     if (!first.has_value() || (taken->repair_brings && !first->repair_brings)) {
       first = std::move(taken);
@@ -286,7 +289,7 @@ Answer Verify(Mount& mount, const Request& request, const FieldData&) {
   }
   if (has_record) {
     findings.push_back(CheckNothingLost(stored.keys, archived, (*live)->doc));
-    findings.push_back(CheckExternal(archived, (*live)->doc));
+    findings.push_back(CheckExternal(mount, storage, archived, (*live)->doc));
     findings.push_back(CheckDestroyed(archived, (*live)->doc));
     findings.push_back(CheckStaged((*live)->doc));
     findings.push_back(CheckCompromised((*live)->doc));

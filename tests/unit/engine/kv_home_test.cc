@@ -1040,6 +1040,26 @@ TEST_F(KvHome, AKeyOfKeysThatStaysKeepsNotThePayloadKeyOfItsKidOut) {
   EXPECT_EQ(PayloadKey(Newest(), kid), PayloadKey(good, kid));
 }
 
+// Once the record is home, nobody reads what is written into the secret.
+TEST_F(KvHome, AnOverwrittenKeyOfKeysIsPutRightInTheMountToo) {
+  ASSERT_THAT(SetHome(), IsOk());
+  ASSERT_THAT(Rotate(), IsOk());
+  const Json good = Newest();
+  const std::string kid = CurrentKid(server_.data(1));
+  server_.Put(WithOtherKey(good, mek::Set::kKeys, kid));
+  ASSERT_THAT(mount_.Write("config/home", Json{{"type", "mount"}}), IsOk());
+  const auto says_how = AllOf(
+      HasSubstr(base::Cat("write keys/", kid, "/retire, then repair, then keys/", kid, "/restore")),
+      Not(HasSubstr("bao kv put")));
+  EXPECT_THAT(Text(*mount_.Read("verify"), "rotation.nothing_taken_out"), says_how);
+  EXPECT_THAT(mount_.Write("repair"), StatusIs(absl::StatusCode::kFailedPrecondition, says_how));
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/retire")), IsOk());
+  ASSERT_THAT(mount_.Write("repair"), IsOk());
+  ASSERT_THAT(mount_.Write(base::Cat("keys/", kid, "/restore")), IsOk());
+  EXPECT_EQ(mount_.Record(), good);
+  ExpectVerifies();
+}
+
 TEST_F(KvHome, AnOverwrittenKeyIsRepairedFromTheRunbooksBackupInTheMountToo) {
   const Json good = server_.data(1);
   Json damaged = good;
