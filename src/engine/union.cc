@@ -59,11 +59,15 @@ absl::StatusOr<StayingOut> FindStayingOut(Mount& mount, openbao::Storage& storag
 }  // namespace
 
 std::string DropWarning(const std::vector<mek::SetKey>& dropped, const Version& live) {
-  return absl::StrCat(
+  std::string text = absl::StrCat(
       "what was sealed with the keys of ", absl::StrJoin(mek::KidsOf(dropped), ", "),
       " can't be opened by readers any more: these keys left the record for the archive. "
-      "keys/KID/restore brings one back, and rollback version=",
-      live.number, " all of them");
+      "keys/KID/restore brings one back");
+  // No rollback leads to a compromised current key.
+  if (!live.doc.marks.compromised.contains(live.doc.record.current_kid())) {
+    absl::StrAppend(&text, ", and rollback version=", live.number, " all of them");
+  }
+  return text;
 }
 
 void AddNewToReaders(const Version& live, Change& change) {

@@ -296,6 +296,29 @@ TEST_F(Keys, NoForcedImportStaysWithACompromisedCurrentKey) {
   }
 }
 
+// No rollback leads to a version whose current key is compromised.
+TEST_F(Keys, AKeyThatAPutDropsBesideACompromisedCurrentOneIsRestoredNotRolledBack) {
+  for (const bool compromised : {false, true}) {
+    SCOPED_TRACE(compromised);
+    if (compromised) {
+      ASSERT_THAT(Act(kids_[2], "compromised"), IsOk());
+    }
+    const Json whole = mount_.Record();
+    const Json put = mek::Retire(*mek::Record::Parse(whole), kids_[0])->ToJson();
+    const auto answer =
+        mount_.Call(Operation::kUpdate, "data/encryption/keys/stored_data", Json{{"data", put}});
+    ASSERT_THAT(answer, IsOk());
+    const std::string rollback = Cat("rollback version=", mount_.LiveVersion() - 1);
+    EXPECT_THAT(
+        (*answer)->warnings,
+        Contains(AllOf(HasSubstr(kids_[0]), HasSubstr("keys/KID/restore"),
+                       compromised ? ::testing::Not(HasSubstr("rollback"))
+                                   : ::testing::Matcher<std::string>(HasSubstr(rollback)))));
+    ASSERT_THAT(Act(kids_[0], "restore"), IsOk());
+    EXPECT_EQ(mount_.Record(), whole);
+  }
+}
+
 TEST_F(Keys, ACompromisedStagedKeyIsNoLongerStaged) {
   const std::string staged =
       Text(mount_.Write("rotate", Json{{"activation", "staged"}})->at("staged_kid"));
