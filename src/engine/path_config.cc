@@ -3,6 +3,7 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 
@@ -37,6 +38,18 @@ Answer Read(Mount& mount, const Request& request, const FieldData&) {
   return Show(config);
 }
 
+// Whether the engine rotates at its next tick. No record, or none that can be read, is not for the
+// settings to report; and a schedule skips while a key is staged.
+bool IsDue(const absl::StatusOr<VersionPtr>& live, const Config& config, absl::Time now) {
+  if (!live.ok() || *live == nullptr || (*live)->doc.staged_kid.has_value()) return false;
+  return RotationDueNow((*live)->doc, config, now).due.has_value();
+}
+
+bool HasPlanOf(const Config& a, const Config& b) {
+  return a.auto_rotate_period == b.auto_rotate_period &&
+         a.rotation_schedule == b.rotation_schedule && a.rotation_window == b.rotation_window;
+}
+
 Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   ASSIGN_OR_RETURN(const FairLock::Holder holder, mount.Lock(request));
   ASSIGN_OR_RETURN(const Config before, mount.config().Get(*request.storage));
@@ -68,7 +81,15 @@ Answer Write(Mount& mount, const Request& request, const FieldData& data) {
   RETURN_IF_ERROR(mount.config().Put(*request.storage, config));
   mount.logger().Info("the settings were changed",
                       {{"mount", request.mount_point}, {"display_name", request.display_name}});
-  return Show(config);
+  Response response = Show(config);
+  if (HasPlanOf(config, before)) return response;
+  const absl::StatusOr<VersionPtr> live = mount.records().Live(*request.storage);
+  if (IsDue(live, config, mount.Now()) && !IsDue(live, before, mount.Now())) {
+    response.warnings.emplace_back(
+        "with these settings a rotation is due, and begins within a minute. If that is not meant, "
+        "write the earlier ones again before");
+  }
+  return response;
 }
 
 std::vector<openbao::Field> Fields() {
@@ -106,12 +127,14 @@ std::vector<openbao::Field> Fields() {
       {.name = "rotation_schedule",
        .type = FieldType::kString,
        .description = "Rotate at these times, in crontab's five fields and UTC, such as \"0 3 1 "
-                      "*/3 *\". In place of auto_rotate_period. A manual rotation leaves the "
-                      "schedule as it is. Empty: never."},
+                      "*/3 *\". In place of auto_rotate_period. A manual rotation makes up "
+                      "for a time that was missed, and takes no later one away. Empty: never."},
       {.name = "rotation_window",
        .type = FieldType::kDuration,
        .description = "How long after a time of the schedule the rotation may still begin, if it "
-                      "couldn't then; at least 1h, 0 for until the next time (0)."},
+                      "couldn't then; at least 1h, 0 for until the next time (0). A wider one, "
+                      "or 0, takes up a time that was missed: the rotation then begins within a "
+                      "minute."},
       {.name = "max_versions",
        .type = FieldType::kUnsigned,
        .description = "How many versions are kept (100), 2 to 10000. More are kept while one holds "

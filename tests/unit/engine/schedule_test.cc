@@ -16,7 +16,9 @@ namespace {
 using base::Json;
 using openbao::Operation;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 std::string Text(const Json& value) {
   return std::string(value.get_ref<const base::JsonString&>());
@@ -174,9 +176,23 @@ TEST_F(Schedule, AWiderWindowTakesATimeThatWasMissed) {
   mount_.clock().Advance(absl::Hours(22));
   mount_.Run(absl::Minutes(1));
   ASSERT_EQ(mount_.LiveVersion(), 1u);
-  Config({{"rotation_window", "6h"}});
+  const auto written = mount_.Call(Operation::kUpdate, "config", Json{{"rotation_window", "6h"}});
+  ASSERT_THAT(written, IsOk());
+  EXPECT_THAT((*written)->warnings, ElementsAre(HasSubstr("begins within a minute")));
+  // It was due already.
+  const auto again = mount_.Call(Operation::kUpdate, "config", Json{{"rotation_window", "8h"}});
+  EXPECT_THAT((*again)->warnings, IsEmpty());
   mount_.Run(absl::Minutes(1));
   EXPECT_EQ(mount_.LiveVersion(), 2u);
+}
+
+TEST_F(Schedule, NoRotationIsAnnouncedWhileAKeyIsStaged) {
+  ASSERT_THAT(mount_.Write("rotate", Json{{"activation", "staged"}}), IsOk());
+  mount_.clock().Advance(absl::Hours(2));
+  const auto written =
+      mount_.Call(Operation::kUpdate, "config", Json{{"auto_rotate_period", "1h"}});
+  ASSERT_THAT(written, IsOk());
+  EXPECT_THAT((*written)->warnings, IsEmpty());
 }
 
 TEST_F(Schedule, ANewPlanServesNoTimeBeforeIt) {
