@@ -15,8 +15,12 @@ namespace engine {
 // to try again. Thread-safe.
 class AutomaticRotation {
  public:
+  // What is tried: for people, after "the automatic".
+  static constexpr char kRotation[] = "rotation";
+  static constexpr char kActivation[] = "activation";
+
   struct Failure {
-    std::string what;  // "rotate", "activate"
+    std::string what;
     std::string why;
     absl::Time time;
     int attempts = 0;

@@ -53,6 +53,19 @@ absl::Status StagedAlready(const mek::VersionDoc& doc) {
   return absl::FailedPreconditionError(text + ". Nothing was changed");
 }
 
+// The time of the schedule that a person's rotation makes up for: one that was missed, or that is
+// due and that the engine fails to serve. Else it would stay so, or be served once more. One that
+// the engine is about to serve is left to it.
+std::optional<absl::Time> MadeUpFor(Mount& mount, const mek::VersionDoc& doc, const Config& config,
+                                    absl::Time now) {
+  const mek::RotationDue due = RotationDueNow(doc, config, now);
+  const auto failure = mount.automatic().failure();
+  if (failure.has_value() && failure->what == AutomaticRotation::kRotation && due.due.has_value()) {
+    return due.due;
+  }
+  return due.missed;
+}
+
 std::vector<std::string> RotateWarnings(const mek::VersionDoc& live, const Config& config,
                                         bool staged, absl::Time now) {
   std::vector<std::string> warnings;
@@ -98,10 +111,7 @@ absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& reque
         change.unstages = true;
         if (options.staged) change.stages = staged = key.kid;
         change.served_time = options.serves;
-        // A person makes up for it; else it would stay missed until the next time comes.
-        if (!options.serves.has_value()) {
-          change.served_time = RotationDueNow(doc, config, now).missed;
-        }
+        if (!options.serves.has_value()) change.served_time = MadeUpFor(mount, doc, config, now);
         change.warnings = RotateWarnings(doc, config, options.staged, now);
         change.WarnOfRecord(now);
         return change;

@@ -14,7 +14,8 @@ namespace engine {
 struct RotateOptions {
   bool staged = false;
   bool force = false;  // over a staged key, which becomes a retained one
-  // The time of the schedule that this rotation serves; left out: the one that was missed, if any.
+  // The time of the schedule that this rotation serves; left out, as by a person: the one that was
+  // missed, or that the engine has tried to serve and failed, if any.
   std::optional<absl::Time> serves = std::nullopt;
 };
 

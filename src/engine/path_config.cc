@@ -128,7 +128,8 @@ std::vector<openbao::Field> Fields() {
        .type = FieldType::kString,
        .description = "Rotate at these times, in crontab's five fields and UTC, such as \"0 3 1 "
                       "*/3 *\". In place of auto_rotate_period. A manual rotation makes up "
-                      "for a time that was missed, and takes no later one away. Empty: never."},
+                      "for a time that was missed, or at which the automatic one fails, and takes "
+                      "no later one away. Empty: never."},
       {.name = "rotation_window",
        .type = FieldType::kDuration,
        .description = "How long after a time of the schedule the rotation may still begin, if it "

@@ -50,14 +50,15 @@ absl::Status ActivateIfTime(Mount& mount, const openbao::Request& request, const
   const absl::StatusOr<mek::ActivationState> state =
       mount.Activation(*request.storage, live, config);
   if (!mount.automatic().MayTry(mount.Monotonic())) return absl::OkStatus();
-  if (!state.ok()) return Settle(mount, request, "activate", state.status());
+  if (!state.ok()) return Settle(mount, request, AutomaticRotation::kActivation, state.status());
   if (!state->ready) {
     mount.automatic().Succeeded();
     return absl::OkStatus();
   }
   const WriteOptions write{.cas = live.number,
                            .reason = "automatic: the staged key's readers have it"};
-  return Settle(mount, request, "activate", ActivateStaged(mount, request, write, /*force=*/false));
+  return Settle(mount, request, AutomaticRotation::kActivation,
+                ActivateStaged(mount, request, write, /*force=*/false));
 }
 
 absl::Status RotateIfTime(Mount& mount, const openbao::Request& request, const Version& live,
@@ -82,7 +83,8 @@ absl::Status RotateIfTime(Mount& mount, const openbao::Request& request, const V
                                    mek::DurationText(config.auto_rotate_period))
                     : absl::StrCat("automatic: rotation_schedule, ", mek::TimeText(*due.due))};
   const RotateOptions options{.staged = config.stages, .serves = due.due};
-  return Settle(mount, request, "rotate", RotateRecord(mount, request, write, options));
+  return Settle(mount, request, AutomaticRotation::kRotation,
+                RotateRecord(mount, request, write, options));
 }
 
 absl::Status RotateAndActivate(Mount& mount, const openbao::Request& request,

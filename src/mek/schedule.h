@@ -32,8 +32,8 @@ struct RotationDue {
 
 // Times more than a year ahead of `now` are not believed. A period runs from the newest key, so a
 // manual rotation begins it anew. A time of the calendar is served once, however many manual
-// rotations there are, and a manual rotation takes none away but one that was missed. Several
-// missed times are served by one rotation.
+// rotations there are, and a manual rotation takes none away but one that was missed or
+// at which the automatic one fails. Several missed times are served by one rotation.
 RotationDue WhenToRotate(const RotationPlan& plan, const RotationPast& past, absl::Time now);
 
 }  // namespace mek

@@ -122,6 +122,32 @@ TEST_F(Schedule, AManualRotationMakesUpForAMissedTime) {
   }
 }
 
+TEST_F(Schedule, AManualRotationMakesUpForATimeAtWhichTheAutomaticOneFails) {
+  Config({{"rotation_schedule", "0 3 * * *"}});
+  mount_.Run(absl::Hours(19) - absl::Minutes(1));
+  mount_.random().set_fail(true);
+  mount_.Run(absl::Hours(1));
+  ASSERT_EQ(Text(mount_.Read("status")->at("phase")), "overdue");
+  mount_.random().set_fail(false);
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  EXPECT_EQ(Text(mount_.Read("status")->at("phase")), "propagating");
+  EXPECT_EQ(Text(mount_.Read("status")->at("next_rotation_time")),
+            "2027-01-17T03:00:00.000000000Z");
+  mount_.Run(absl::Hours(2));
+  EXPECT_EQ(mount_.LiveVersion(), 2u);
+  mount_.Run(absl::Hours(22));
+  EXPECT_EQ(mount_.LiveVersion(), 3u);
+}
+
+// The engine is about to serve it: that is what was agreed with others.
+TEST_F(Schedule, AManualRotationLeavesATimeThatIsDueToTheEngine) {
+  Config({{"rotation_schedule", "0 3 * * *"}});
+  mount_.clock().Advance(absl::Hours(20));
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  mount_.Run(absl::Minutes(1));
+  EXPECT_EQ(mount_.LiveVersion(), 3u);
+}
+
 TEST_F(Schedule, SkipsWhileAKeyIsStaged) {
   Config({{"rotation_schedule", "0 3 * * *"}, {"grace_period", "23h"}, {"activation", "staged"}});
   mount_.Run(absl::Hours(19));  // 03:00: staged
