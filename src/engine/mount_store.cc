@@ -27,9 +27,7 @@ std::string Key(std::uint64_t number, std::string_view mark) {
 
 absl::Status Missing(std::uint64_t live) {
   return absl::DataLossError(
-      base::Cat("version ", live,
-                ", the live one, is missing from storage: restore the storage from a snapshot "
-                "taken before, unless verify tells a nearer way"));
+      base::Cat("version ", live, ", the live one, is missing from storage", kReadVerify));
 }
 
 bool IsMarkDigit(char c) { return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f'); }
@@ -148,7 +146,8 @@ absl::StatusOr<std::optional<Version>> MountStore::StoredLive(openbao::Storage& 
     if (document.has_value() && !(*document == *entry)) {
       return absl::DataLossError(base::Cat("version ", known->live,
                                            ", the live one, was changed in storage since it was "
-                                           "written or read here"));
+                                           "written or read here",
+                                           kReadVerify));
     }
   }
   return version;

@@ -19,6 +19,9 @@
 
 namespace engine {
 
+// How an error of the live version ends that verify tells the way out of.
+inline constexpr char kReadVerify[] = ": read verify for what to do";
+
 // The record in the mount's own storage: one entry "versions/NNNNNNNNNN" a version, so that a
 // change is one Put, which any storage makes atomic. What is where is remembered once MayRemember()
 // was called: only where this process is the one writer. So is the live version, sealed: it is as

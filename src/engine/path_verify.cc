@@ -7,10 +7,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "engine/destroy.h"
 #include "engine/known_keys.h"
+#include "engine/mount_store.h"
 #include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
@@ -112,10 +114,12 @@ Finding CheckStored(Mount& mount, openbao::Storage& storage) {
   constexpr char kCheck[] = "storage.live_version";
   const absl::StatusOr<std::optional<Version>> stored = mount.records().StoredLive(storage);
   if (stored.ok()) return Ok(kCheck, "the live version is stored as readers get it");
+  // A snapshot takes the only whole copy away.
   return {kCheck, Finding::Level::kFail,
-          Cat(stored.status().message(),
-              ". The plugin's process still has it whole: write rotate before the plugin or "
-              "the server starts anew, and the next version is whole again")};
+          Cat("the plugin's process has the live version whole, and storage has not: write rotate "
+              "before the plugin or the server starts anew, and the next version is whole again. "
+              "Only if that fails restore the storage from a snapshot taken before. Found: ",
+              absl::StripSuffix(stored.status().message(), kReadVerify))};
 }
 
 // Every archived key can be read and used.
