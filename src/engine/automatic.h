@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -26,13 +27,14 @@ class AutomaticRotation {
     int attempts = 0;
   };
 
-  bool MayTry(absl::Duration monotonic) {
+  // What another thing ran into keeps nothing waiting.
+  bool MayTry(std::string_view what, absl::Duration monotonic) {
     absl::MutexLock lock(&mutex_);
-    return monotonic >= not_before_;
+    return !HasFailed(what) || monotonic >= not_before_;
   }
   void Failed(std::string what, std::string why, absl::Time now, absl::Duration monotonic) {
     absl::MutexLock lock(&mutex_);
-    const int attempts = failure_.has_value() ? failure_->attempts + 1 : 1;
+    const int attempts = HasFailed(what) ? failure_->attempts + 1 : 1;
     failure_ = Failure{std::move(what), std::move(why), now, attempts};
     absl::Duration wait = kFirstWait;
     for (int i = 1; i < attempts && wait < kLongestWait; ++i) wait *= 2;
@@ -41,7 +43,6 @@ class AutomaticRotation {
   void Succeeded() {
     absl::MutexLock lock(&mutex_);
     failure_.reset();
-    not_before_ = absl::ZeroDuration();
   }
   // The failure that is not yet followed by a success.
   std::optional<Failure> failure() {
@@ -60,6 +61,10 @@ class AutomaticRotation {
  private:
   static constexpr absl::Duration kFirstWait = absl::Minutes(1);
   static constexpr absl::Duration kLongestWait = absl::Hours(1);
+
+  bool HasFailed(std::string_view what) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return failure_.has_value() && failure_->what == what;
+  }
 
   absl::Mutex mutex_;
   std::optional<Failure> failure_ ABSL_GUARDED_BY(mutex_);

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
@@ -49,9 +50,14 @@ std::string FailureText(const Failure& failure) {
              " and is tried again within an hour: ", failure.why);
 }
 
+// A failure of `what`, and not one of something else before it.
+bool IsOf(const std::optional<Failure>& failure, std::string_view what) {
+  return failure.has_value() && failure->what == what;
+}
+
 Phase Staged(const std::string& kid, const mek::ActivationState& state,
              const std::optional<Failure>& failure, absl::Time now) {
-  if (state.ready && failure.has_value()) {
+  if (state.ready && IsOf(failure, AutomaticRotation::kActivation)) {
     return {"staged", Cat("the staged key may become current, but ", FailureText(*failure))};
   }
   if (state.ready) return {"staged", "the staged key becomes current within a minute", now};
@@ -68,8 +74,9 @@ Phase Unstaged(const mek::VersionDoc& doc, const Config& config, const mek::Rota
                const std::optional<Failure>& failure, absl::Time now) {
   if (due.due.has_value()) {
     return {"overdue",
-            failure.has_value() ? Cat("a rotation is due, but ", FailureText(*failure))
-                                : "a rotation is due, and begins within a minute",
+            IsOf(failure, AutomaticRotation::kRotation)
+                ? Cat("a rotation is due, but ", FailureText(*failure))
+                : "a rotation is due, and begins within a minute",
             due.due};
   }
   if (due.missed.has_value()) {
@@ -109,10 +116,11 @@ absl::Status AddReaders(Mount& mount, openbao::Storage& storage, const mek::Vers
   return absl::OkStatus();
 }
 
-void AddFailure(const Failure& failure, Response& response) {
+void AddFailure(const Failure& failure, const Phase& phase, Response& response) {
   response.data["automatic_failure"] = JsonText(failure.why);
   response.data["automatic_failure_time"] = TimeOrEmpty(failure.time);
-  response.warnings.push_back(FailureText(failure));
+  std::string text = FailureText(failure);
+  if (!absl::StrContains(phase.next_step, text)) response.warnings.push_back(std::move(text));
 }
 
 // What another hand did in the KV secret, where the record lives, that readers suffer from.
@@ -208,7 +216,7 @@ Answer Status(Mount& mount, const Request& request, const FieldData&) {
       response.warnings.push_back(*std::move(jump));
     }
   }
-  if (failure.has_value()) AddFailure(*failure, response);
+  if (failure.has_value()) AddFailure(*failure, phase, response);
   return response;
 }
 

@@ -49,7 +49,8 @@ absl::Status ActivateIfTime(Mount& mount, const openbao::Request& request, const
                             const Config& config) {
   const absl::StatusOr<mek::ActivationState> state =
       mount.Activation(*request.storage, live, config);
-  if (!mount.automatic().MayTry(mount.Monotonic())) return absl::OkStatus();
+  if (!mount.automatic().MayTry(AutomaticRotation::kActivation, mount.Monotonic()))
+    return absl::OkStatus();
   if (!state.ok()) return Settle(mount, request, AutomaticRotation::kActivation, state.status());
   if (!state->ready) {
     mount.automatic().Succeeded();
@@ -75,7 +76,8 @@ absl::Status RotateIfTime(Mount& mount, const openbao::Request& request, const V
     mount.automatic().Succeeded();
     return absl::OkStatus();
   }
-  if (!mount.automatic().MayTry(mount.Monotonic())) return absl::OkStatus();
+  if (!mount.automatic().MayTry(AutomaticRotation::kRotation, mount.Monotonic()))
+    return absl::OkStatus();
   const WriteOptions write{
       .cas = live.number,
       .reason = config.rotation_schedule.empty()

@@ -16,6 +16,7 @@ namespace {
 using base::Json;
 using openbao::Operation;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -57,9 +58,12 @@ TEST_F(Alarms, ARotationThatFailsIsOverdueAndSaysWhyAndWhenItIsTriedAgain) {
   EXPECT_THAT(Shown("automatic_failure"), HasSubstr("random source"));
   EXPECT_EQ(Shown("phase"), "overdue");
   EXPECT_GT(Ago("next_step_time"), absl::Hours(1));
-  EXPECT_THAT(Shown("next_step"), AllOf(HasSubstr("a rotation is due"), HasSubstr("failed 7 times"),
-                                        HasSubstr("tried again within an hour"),
-                                        HasSubstr(Shown("automatic_failure"))));
+  EXPECT_THAT(
+      Shown("next_step"),
+      AllOf(HasSubstr("a rotation is due"), HasSubstr("automatic rotation has failed 7 times"),
+            HasSubstr("tried again within an hour"), HasSubstr(Shown("automatic_failure"))));
+  EXPECT_THAT((*mount_.Call(Operation::kRead, "status"))->warnings,
+              Not(Contains(HasSubstr("has failed"))));
 }
 
 TEST_F(Alarms, AMissedTimeIsOverdueAndSaysWhichAndWhatToDo) {
@@ -92,9 +96,26 @@ TEST_F(Alarms, AStagedKeyWhoseActivationFailsIsStagedLongerThanTheGracePeriod) {
   EXPECT_EQ(Shown("phase"), "staged");
   EXPECT_GT(Ago("staged_time"), absl::Hours(25));
   EXPECT_THAT(Shown("automatic_failure"), HasSubstr("storage failed"));
-  EXPECT_THAT(Shown("next_step"),
-              AllOf(HasSubstr("may become current"), HasSubstr("tried again within an hour"),
-                    HasSubstr(Shown("automatic_failure"))));
+  EXPECT_THAT(
+      Shown("next_step"),
+      AllOf(HasSubstr("may become current"), HasSubstr("automatic activation has failed"),
+            HasSubstr("tried again within an hour"), HasSubstr(Shown("automatic_failure"))));
+}
+
+TEST_F(Alarms, ARotationThatFailedSaysNothingOfAnActivation) {
+  Config({{"auto_rotate_period", "24h"}, {"grace_period", "1m"}});
+  mount_.random().set_fail(true);
+  mount_.clock().Advance(absl::Hours(24));
+  mount_.Run(absl::Hours(2));
+  mount_.random().set_fail(false);
+  Stage();
+  mount_.clock().Advance(absl::Minutes(1));
+  EXPECT_EQ(Shown("next_step"), "the staged key becomes current within a minute");
+  EXPECT_THAT((*mount_.Call(Operation::kRead, "status"))->warnings,
+              Contains(HasSubstr("automatic rotation has failed")));
+  // Nor does it wait for the next attempt at a rotation.
+  mount_.Run(absl::Minutes(1));
+  EXPECT_EQ(Shown("last_operation"), "activate");
 }
 
 TEST_F(Alarms, AReaderThatDoesNotFetchIsBehind) {

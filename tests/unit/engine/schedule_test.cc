@@ -15,7 +15,6 @@ namespace {
 
 using base::Json;
 using openbao::Operation;
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -174,7 +173,7 @@ TEST_F(Schedule, AFailureIsShownAndTriedAgainLaterEachTime) {
   EXPECT_EQ(Text((*status)->data.at("phase")), "overdue");
   EXPECT_THAT(Text((*status)->data.at("automatic_failure")), HasSubstr("random source"));
   // At minutes 1, 2, 4, 8, 16, 32 of the hour.
-  EXPECT_THAT((*status)->warnings, Contains(HasSubstr("has failed 6 times")));
+  EXPECT_THAT(Text((*status)->data.at("next_step")), HasSubstr("has failed 6 times"));
   mount_.random().set_fail(false);
   mount_.Run(absl::Minutes(60));
   EXPECT_EQ(mount_.LiveVersion(), 2u);
