@@ -181,8 +181,7 @@ absl::Status CheckWrapped(const HomeSettings& before, const HomeSettings& after,
         after.connection.role_id == before.connection.role_id)) {
     return absl::InvalidArgumentError(
         "wrapped_secret_id: while the record is in kv it can't come with another address or "
-        "AppRole; "
-        "write secret_id itself. Nothing was changed");
+        "AppRole; write secret_id itself. Nothing was changed");
   }
   return absl::OkStatus();
 }
@@ -306,8 +305,7 @@ std::vector<openbao::Path> HomePaths() {
       "path, read on the metadata path; a read of this path says what is missing.\n\n"
       "To set type adopts: the KV secret's record with its history comes to be known here, or goes "
       "home into the mount. If both hold a record, and not the same one, take=kv or take=mount "
-      "says "
-      "whose goes on; without it that is refused. What a write leaves out stays as it was.\n\n"
+      "says whose goes on; without it that is refused. What a write leaves out stays as it was.\n\n"
       "Who may write here can send the record to a server of his own: this path needs the sudo "
       "capability. A stored credential is never sent to another address: that needs it anew.";
   path.fields = Fields();

@@ -64,8 +64,8 @@ absl::StatusOr<mek::Record> ImportedRecord(Mount& mount, openbao::Storage& stora
     if (fields.empty()) {
       return absl::InvalidArgumentError(
           "expected a record: backup=@FILE (what `bao kv get -format=json` printed), or from=kv, "
-          "or "
-          "the four fields keys, current_kid, jwe_mapping and private_jwks. Nothing was changed");
+          "or the four fields keys, current_kid, jwe_mapping and private_jwks. Nothing was "
+          "changed");
     }
     return mek::Record::Parse(fields);
   }

@@ -112,12 +112,9 @@ std::vector<openbao::Path> ReadersPaths() {
   list.synopsis = "Who has fetched the record, which version and when; and who acknowledged.";
   list.description =
       "A reader is a token (by a digest of its accessor) at an address, as the active node saw it "
-      "on the "
-      "record's read paths; what a standby serves is not seen, unless config activate_early is "
-      "set, "
-      "which sends every read to the active node. That an agent fetched the record doesn't show "
-      "that the process behind "
-      "it loaded it. consumer:NAME entries are acknowledgements.";
+      "on the record's read paths; what a standby serves is not seen, unless config activate_early "
+      "is set, which sends every read to the active node. That an agent fetched the record doesn't "
+      "show that the process behind it loaded it. consumer:NAME entries are acknowledgements.";
   list.operations.push_back({.operation = Operation::kList,
                              .handler = Bind(List),
                              .summary = "List the readers (-detailed: with what they have).",

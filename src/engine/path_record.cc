@@ -217,9 +217,8 @@ openbao::PathOperation Refuse(Operation operation, const char* why) {
 
 constexpr char kNoDelete[] =
     "refused: deleting a version or the record would make what is sealed with its keys unreadable. "
-    "To go back, "
-    "write rollback; old versions are pruned by themselves (config max_versions), and their keys "
-    "are kept";
+    "To go back, write rollback; old versions are pruned by themselves (config max_versions), and "
+    "their keys are kept";
 
 constexpr char kNoMetadata[] =
     "refused: this secret has no settings of its own; max_versions and more are in config";
@@ -227,8 +226,7 @@ constexpr char kNoMetadata[] =
 // What `bao kv put` sends before the mount is tuned: the fields flat, to the path without "data/".
 constexpr char kNotTuned[] =
     "refused: the record is written at data/encryption/keys/stored_data. For `bao kv` to do that, "
-    "run once: "
-    "bao secrets tune -options=version=2 MOUNT. Nothing was changed";
+    "run once: bao secrets tune -options=version=2 MOUNT. Nothing was changed";
 
 // Delete, destroy and undelete under KV v2's prefixes.
 openbao::Path Refused(std::string pattern, const std::vector<Operation>& operations) {

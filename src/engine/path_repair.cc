@@ -166,18 +166,15 @@ std::vector<openbao::Path> RepairPaths() {
   path.pattern = "repair";
   path.synopsis = "Bring back keys that another hand took out of the record or overwrote.";
   path.description =
-      "For a record in a KV secret that was written by other hands: the runbook puts the MEKs "
-      "over the payload keys of private_jwks, and NVCF's migration job can put a fresh record over "
-      "all. "
+      "For a record in a KV secret that was written by other hands: the runbook puts the MEKs over "
+      "the payload keys of private_jwks, and NVCF's migration job can put a fresh record over all. "
       "What goes that way is archived when it is seen, and verify says so. This brings it back, as "
       "one new version: a key that is gone to the end of its set, an overwritten one of "
       "private_jwks to its place. current_kid stays. With version=N or backup the keys of that "
       "record come back that the live one lacks, but for those that were taken out here "
       "(keys/KID/restore brings these back). Where it names two keys of one kid in private_jwks, "
       "that one's is taken: so a repair can be undone. A key of keys is never replaced; what is "
-      "left "
-      "for a person to decide stays, with a warning. "
-      "dry_run=true shows what would be done.";
+      "left for a person to decide stays, with a warning. dry_run=true shows what would be done.";
   path.fields = WriteFields();
   path.fields.push_back({.name = "version",
                          .type = FieldType::kUnsigned,

@@ -80,10 +80,8 @@ absl::StatusOr<std::string> NewKid(absl::Time now, std::optional<absl::Time> lat
   if (time < TimeOfTicks(0) || time > TimeOfTicks(kMaxTicks)) {
     return absl::FailedPreconditionError(
         "no new kid can be made: a UUID version 1 can't hold its time, which must be later than "
-        "every "
-        "known kid's. Check the clock and the times in the known kids, and retire or destroy the "
-        "kid "
-        "that is out of range");
+        "every known kid's. Check the clock and the times in the known kids, and retire or destroy "
+        "the kid that is out of range");
   }
   std::array<std::uint8_t, 8> noise{};
   RETURN_IF_ERROR(random.Fill(noise));

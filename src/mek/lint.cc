@@ -122,8 +122,8 @@ std::optional<std::string> Placeholder(const Record& record) {
   const base::SecretBytes text = record.set(Set::kPrivateJwks).json();
   if (text.view().find("${") == std::string_view::npos) return std::nullopt;
   return "the decoded private_jwks contains a literal \"${\": api-keys takes it for a placeholder "
-         "of its "
-         "configuration and may not start. Remove it from the member of the JWKS that holds it";
+         "of its configuration and may not start. Remove it from the member of the JWKS that holds "
+         "it";
 }
 
 }  // namespace mek

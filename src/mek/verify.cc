@@ -70,10 +70,8 @@ std::optional<std::string> UnusableKeys(const KeySet& set) {
 std::string Independence(const Record& record) {
   if (!record.mirrored()) return "private_jwks holds keys of its own";
   return "private_jwks mirrors keys: a new key is put into both sets, unless the configuration "
-         "says "
-         "otherwise. If private_jwks ever held keys of its own, look for them in older versions or "
-         "the "
-         "backup: rows sealed with them can't be opened with these";
+         "says otherwise. If private_jwks ever held keys of its own, look for them in older "
+         "versions or the backup: rows sealed with them can't be opened with these";
 }
 
 }  // namespace

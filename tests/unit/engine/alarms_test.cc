@@ -145,9 +145,11 @@ TEST_F(Alarms, ARecordThatIsGoneFromStorageIsEmpty) {
 }
 
 TEST_F(Alarms, ADamagedRecordIsAnErrorOfStatus) {
-  for (const auto& [key, value] : mount_.storage().content()) mount_.storage().Set(key, "x");
+  ASSERT_THAT(mount_.Write("rotate"), IsOk());
+  mount_.storage().Set("versions/0000000002", "x");
   mount_.Restart();
-  EXPECT_THAT(mount_.Read("status"), Not(IsOk()));
+  EXPECT_THAT(mount_.Read("status"),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("version 2 is damaged")));
 }
 
 TEST_F(Alarms, ThereAreWarningsOnlyWhereThereIsSomethingToDo) {
