@@ -82,7 +82,7 @@ package-check: build ## the same, and a second build elsewhere that must make th
 # PEER: another plugin's binary to measure beside ours. BENCH_ARGS: more for scripts/bench (--help).
 .PHONY: bench
 bench: deps-test deps-bench build ## figures: micro, and on a real OpenBao beside KV v2, transit, the runbook and PEER
-	cmake --build --preset release -j $(jobs) --target mek_bench
+	cmake --build --preset release -j $(jobs) --target mek_bench floor_plugin
 	scripts/bench $(if $(PEER),--peer $(PEER)) $(BENCH_ARGS)
 
 .PHONY: test-asan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -23,6 +24,7 @@ from bao import PROJECT, BaoError, Server, bao_binary
 from figures import OURS, Board, Goal
 
 MICRO = PROJECT / "build" / "tests" / "bench" / "mek_bench"
+FLOOR = MICRO.with_name("floor_plugin")
 RUNBOOK = pathlib.Path(__file__).with_name("runbook.sh")
 SECRET = "encryption/keys/stored_data"
 KV, TRANSIT = "KV v2", "transit"
@@ -90,6 +92,12 @@ class Plan:
     subjects: list[Subject]
     board: Board
     quick: bool
+
+    def with_floor(self) -> Plan:
+        """Also the plugin that does only what none can do without (floor_plugin.cc)."""
+        if not FLOOR.exists():
+            raise BaoError(f"{FLOOR} is missing; run: make bench")
+        return dataclasses.replace(self, subjects=[*self.subjects, Subject("floor", FLOOR)])
 
     def rounds(self, number: int) -> Iterator[list[Subject]]:
         """The subjects of each round, in turn the other way round."""
@@ -329,6 +337,7 @@ def _add_memory(bench: Bench, when: str) -> None:
 
 def reads(plan: Plan) -> None:
     """A record of two keys, as it is after one rotation."""
+    plan = plan.with_floor()
     with Bench(plan) as bench:
         mounts, kv = bench.holding_each(2), bench.kv()
         bench.call("POST", f"{kv}/data/{SECRET}", {"data": record_of(2)})
@@ -343,6 +352,7 @@ def reads(plan: Plan) -> None:
 
 def rotations(plan: Plan) -> None:
     """64 rotations of a record of one key, in memory."""
+    plan = plan.with_floor()
     _rotations(plan, "dev", "")
     with Bench(plan) as bench:
         _keep_alive(bench)
@@ -360,7 +370,7 @@ def rotations(plan: Plan) -> None:
 
 def raft(plan: Plan) -> None:
     """The same on a storage that commits each write to disk."""
-    _rotations(plan, "raft", "raft: ")
+    _rotations(plan.with_floor(), "raft", "raft: ")
 
 
 def _rotations(plan: Plan, storage: str, prefix: str) -> None:
