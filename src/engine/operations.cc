@@ -184,8 +184,10 @@ absl::Time AvailableSince(const mek::VersionDoc& doc) {
 mek::RotationDue RotationDueNow(const mek::VersionDoc& doc, const Config& config, absl::Time now) {
   // A record that came from outside tells the age of its newest key by the kids, where they are to
   // be believed.
-  const absl::Time newest = doc.rotated_time.value_or(
-      std::min(doc.record.LatestKidTime().value_or(doc.created_time), doc.created_time));
+  const absl::Time newest =
+      doc.rotated_time.has_value()
+          ? *doc.rotated_time
+          : std::min(doc.record.LatestKidTime().value_or(doc.created_time), doc.created_time);
   return mek::WhenToRotate(
       config.rotation_plan(),
       {.newest_key = newest, .last_slot = doc.scheduled_time, .plan_set = config.plan_set_time},
