@@ -23,7 +23,7 @@ using openbao::Request;
 using openbao::Response;
 
 // What a key more adds to the two sets, each in Base64.
-constexpr std::size_t kKeySize = 2 * 220;
+constexpr std::size_t kKeySize = std::size_t{2} * 220;
 
 class Floor final : public PathBackend {
  public:

@@ -290,6 +290,7 @@ TEST_F(CallsTest, WhileOneCallsAnotherServerOthersAreAnswered) {
 TEST_F(CallsTest, ManyCallAnotherServerAtTheSameTime) {
   handler_ = [&](const std::string&, grpc::ServerContext&) { return other_.Call(""); };
   std::vector<std::future<void>> callers;
+  callers.reserve(16);
   for (int i = 0; i < 16; ++i) {
     callers.push_back(std::async(std::launch::async, [this] {
       for (int k = 0; k < 50; ++k) EXPECT_TRUE(Call("").ok());
@@ -492,6 +493,7 @@ TEST(CallsThatCome, WhileTheServerStopsEndInOrder) {
     ASSERT_TRUE(calls.Start());
     std::atomic<bool> stop = false;
     std::vector<std::thread> callers;
+    callers.reserve(6);
     for (int i = 0; i < 6; ++i) {
       callers.emplace_back([&] {
         grpc::ChannelArguments arguments;
