@@ -18,10 +18,7 @@ absl::StatusOr<FairLock::Holder> FairLock::Acquire(const openbao::Context* conte
   if (TryAcquire()) return Holder(this, nullptr);
   base::PassTurnOn();
   absl::MutexLock lock(&mutex_);
-  if (!held_) {
-    held_ = true;
-    return Holder(this, nullptr);
-  }
+  if (!std::exchange(held_, true)) return Holder(this, nullptr);
   Waiter self;
   queue_.push_back(&self);
   while (!self.has_lock) {

@@ -5,7 +5,7 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
-#include "engine/operations.h"
+#include "engine/compromised.h"
 #include "mek/kid.h"
 
 namespace engine {

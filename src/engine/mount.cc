@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
-#include "engine/operations.h"
+#include "engine/compromised.h"
 #include "mek/document.h"
 #include "mek/incoming.h"
 #include "mek/rotation.h"

@@ -29,14 +29,6 @@ absl::StatusOr<Outcome> RotateRecord(Mount& mount, const openbao::Request& reque
 absl::StatusOr<Outcome> ActivateStaged(Mount& mount, const openbao::Request& request,
                                        const WriteOptions& write, bool force);
 
-// What to do when the current key is compromised: for people, as the end of a sentence.
-std::string HowToLeaveKey(const std::optional<std::string>& staged_kid);
-
-// FAILED_PRECONDITION if `kid`, current in what is to take the live version's place, is
-// compromised: even where it is current as it is, for the staged key, which is the way out, would
-// be given up.
-absl::Status CheckNotCompromised(const mek::VersionDoc& live, const std::string& kid);
-
 // Since when readers could fetch the live version's current key.
 absl::Time AvailableSince(const mek::VersionDoc& doc);
 

@@ -5,9 +5,9 @@
 
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/compromised.h"
 #include "engine/destroy.h"
 #include "engine/known_keys.h"
-#include "engine/operations.h"
 #include "engine/paths.h"
 #include "engine/reply.h"
 #include "mek/document.h"

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "engine/compromised.h"
 #include "engine/known_keys.h"
 #include "engine/operations.h"
 #include "engine/paths.h"

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
-#include "engine/operations.h"
+#include "engine/compromised.h"
 #include "mek/rotation.h"
 
 namespace engine {

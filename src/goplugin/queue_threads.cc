@@ -58,7 +58,7 @@ bool QueueThreads::Step() {
 }
 
 void QueueThreads::PassOn() {
-  if (!HasTurn() || !Step()) return;
+  if (!Step()) return;
   const TurnValue turn = std::exchange(my_turn, 0);
   if (Give({.turn = turn})) return;
   my_turn = turn;
@@ -170,13 +170,14 @@ bool QueueThreads::Await(Arrival& arrival) {
       Step();
       return ok;
     }
-    if (auto* const event = static_cast<QueueEvent*>(tag); event->IsQuick()) {
+    auto* const event = static_cast<QueueEvent*>(tag);
+    if (event->IsQuick()) {
       event->Done(ok);
       Step();
       continue;
     }
     const TurnValue turn = std::exchange(my_turn, 0);
-    if (Give({.turn = turn, .event = static_cast<QueueEvent*>(tag), .ok = ok})) break;
+    if (Give({.turn = turn, .event = event, .ok = ok})) break;
     my_turn = turn;
     Step();
   }

@@ -239,6 +239,14 @@ TEST_F(Keys, ACompromisedCurrentKeyIsLeftByTheStagedOneAtOnce) {
   EXPECT_EQ(State(kid), "current");
 }
 
+auto NamesTheWayOut(const std::string& current, const std::string& staged) {
+  return StatusIs(
+      absl::StatusCode::kFailedPrecondition,
+      AllOf(HasSubstr(current), HasSubstr("compromised"),
+            HasSubstr(Cat("write activate force=true, which makes the staged kid ", staged)),
+            HasSubstr("Nothing was changed")));
+}
+
 // Though it is current already: the staged key, the way out of it, would be given up.
 TEST_F(Keys, NoRollbackStaysWithACompromisedCurrentKey) {
   const std::string staged =
@@ -246,13 +254,8 @@ TEST_F(Keys, NoRollbackStaysWithACompromisedCurrentKey) {
   ASSERT_THAT(Act(kids_[2], "compromised"), IsOk());
   const auto content = mount_.storage().content();
   for (const char* newer_keys : {"keep", "drop"}) {
-    EXPECT_THAT(
-        mount_.Write("rollback", Json{{"version", 3}, {"newer_keys", newer_keys}}),
-        StatusIs(
-            absl::StatusCode::kFailedPrecondition,
-            AllOf(HasSubstr(kids_[2]), HasSubstr("compromised"),
-                  HasSubstr(Cat("write activate force=true, which makes the staged kid ", staged)),
-                  HasSubstr("Nothing was changed"))));
+    EXPECT_THAT(mount_.Write("rollback", Json{{"version", 3}, {"newer_keys", newer_keys}}),
+                NamesTheWayOut(kids_[2], staged));
   }
   EXPECT_EQ(mount_.storage().content(), content);
   // To a version with another current key there is a way back.
@@ -269,13 +272,7 @@ TEST_F(Keys, NoForcedImportStaysWithACompromisedCurrentKey) {
   const auto content = mount_.storage().content();
   for (const char* newer_keys : {"keep", "drop"}) {
     import["newer_keys"] = newer_keys;
-    EXPECT_THAT(
-        mount_.Write("import", import),
-        StatusIs(
-            absl::StatusCode::kFailedPrecondition,
-            AllOf(HasSubstr(kids_[2]), HasSubstr("compromised"),
-                  HasSubstr(Cat("write activate force=true, which makes the staged kid ", staged)),
-                  HasSubstr("Nothing was changed"))));
+    EXPECT_THAT(mount_.Write("import", import), NamesTheWayOut(kids_[2], staged));
   }
   EXPECT_EQ(mount_.storage().content(), content);
   // A put gives no staged key up, so it may leave the current one as it is, but not make it

@@ -916,19 +916,32 @@ Json WithOtherKey(const Json& fields, mek::Set set, const std::string& kid, char
   return record.With(std::move(keys), std::move(private_jwks), record.current_kid())->ToJson();
 }
 
+// A record in a KV secret of its own, after two rotations, and the keys that were current before.
+struct RotatedTwice {
+  FakeKvServer server;
+  TestMount mount;
+  std::string lost;
+  std::string other;
+  Json good;
+
+  void SetUp() {
+    server.Put(TestMount::RecordOf("good_bootstrapped"));
+    ASSERT_THAT(mount.Write("config/home", HomeAt(server)), IsOk());
+    for (int i = 0; i < 2; ++i) ASSERT_THAT(mount.Write("rotate"), IsOk());
+    lost = CurrentKid(server.data(1));
+    other = CurrentKid(server.data(2));
+    good = server.data(3);
+  }
+};
+
 // One key that can't be put back, for whichever is right is not for us to guess, keeps no other
 // out.
 TEST_F(KvHome, AKeyThatCannotBePutBackKeepsNoOtherOut) {
   for (const mek::Set set : mek::kSets) {
     SCOPED_TRACE(mek::SetName(set));
-    FakeKvServer server;
-    server.Put(TestMount::RecordOf("good_bootstrapped"));
-    TestMount mount;
-    ASSERT_THAT(mount.Write("config/home", HomeAt(server)), IsOk());
-    for (int i = 0; i < 2; ++i) ASSERT_THAT(mount.Write("rotate"), IsOk());
-    const std::string lost = CurrentKid(server.data(1));
-    const std::string other = CurrentKid(server.data(2));
-    const Json good = server.data(3);
+    RotatedTwice rotated;
+    auto& [server, mount, lost, other, good] = rotated;
+    ASSERT_NO_FATAL_FAILURE(rotated.SetUp());
     const auto without = mek::Retire(*mek::Record::Parse(good), lost);
     ASSERT_THAT(without, IsOk());
     server.Put(WithOtherKey(without->ToJson(), set, other));
@@ -983,14 +996,9 @@ TEST_F(KvHome, WhatRepairBringsBackIsNamedBeforeWhatItLeaves) {
 TEST_F(KvHome, AChosenRecordBringsBackWhatItCanBesideAKeyOfKeysThatStays) {
   for (const bool from_backup : {false, true}) {
     SCOPED_TRACE(from_backup);
-    FakeKvServer server;
-    server.Put(TestMount::RecordOf("good_bootstrapped"));
-    TestMount mount;
-    ASSERT_THAT(mount.Write("config/home", HomeAt(server)), IsOk());
-    for (int i = 0; i < 2; ++i) ASSERT_THAT(mount.Write("rotate"), IsOk());
-    const std::string lost = CurrentKid(server.data(1));
-    const std::string other = CurrentKid(server.data(2));
-    const Json good = server.data(3);
+    RotatedTwice rotated;
+    auto& [server, mount, lost, other, good] = rotated;
+    ASSERT_NO_FATAL_FAILURE(rotated.SetUp());
     const Json without = mek::Retire(*mek::Record::Parse(good), lost)->ToJson();
     server.Put(WithOtherKey(WithOtherKey(without, mek::Set::kKeys, other, 'x'),
                             mek::Set::kPrivateJwks, other, 'y'));
